@@ -1,0 +1,81 @@
+"""neuron-catalog: a declarative catalog that exports Hugging Face models to AWS Neuron, and proves it.
+
+The names below are the public Python interface; docs/api.md describes them. They are imported when first
+used, so that reading a catalog needs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from neuron_catalog.catalog.index import Catalog, load_catalog, mandatory_axes, supported_tasks
+    from neuron_catalog.errors import (
+        CatalogError,
+        CompileError,
+        NeuronCatalogError,
+        RequestError,
+        UsageError,
+        VerificationError,
+    )
+    from neuron_catalog.exporting.exporter import Exported, export
+    from neuron_catalog.exporting.request import ExportRequest
+    from neuron_catalog.exporting.revalidate import validate_artifact, validate_model_outputs
+    from neuron_catalog.manifest import Manifest
+    from neuron_catalog.models.support import infer_task
+    from neuron_catalog.runtime.base import CompiledModel, load_artifact
+
+HOME = {
+    "Catalog": "catalog.index",
+    "CatalogError": "errors",
+    "CompileError": "errors",
+    "CompiledModel": "runtime.base",
+    "ExportRequest": "exporting.request",
+    "Exported": "exporting.exporter",
+    "Manifest": "manifest",
+    "NeuronCatalogError": "errors",
+    "RequestError": "errors",
+    "UsageError": "errors",
+    "VerificationError": "errors",
+    "export": "exporting.exporter",
+    "infer_task": "models.support",
+    "load_artifact": "runtime.base",
+    "load_catalog": "catalog.index",
+    "mandatory_axes": "catalog.index",
+    "supported_tasks": "catalog.index",
+    "validate_artifact": "exporting.revalidate",
+    "validate_model_outputs": "exporting.revalidate",
+}
+"""Public name → the module that defines it."""
+
+__all__ = [
+    "Catalog",
+    "CatalogError",
+    "CompileError",
+    "CompiledModel",
+    "ExportRequest",
+    "Exported",
+    "Manifest",
+    "NeuronCatalogError",
+    "RequestError",
+    "UsageError",
+    "VerificationError",
+    "__version__",
+    "export",
+    "infer_task",
+    "load_artifact",
+    "load_catalog",
+    "mandatory_axes",
+    "supported_tasks",
+    "validate_artifact",
+    "validate_model_outputs",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"neuron_catalog.{HOME[name]}"), name)
