@@ -1,0 +1,1 @@
+"""What a catalog file may say: pydantic models, without file access and without torch."""

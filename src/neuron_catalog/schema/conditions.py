@@ -1,0 +1,84 @@
+"""Conditions: when an input, a limit or an optional output applies.
+
+There are exactly five forms and a list means AND. There is no or, no not and no nesting: what needs
+them needs a wrapper or a second architecture.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, JsonValue, Tag
+
+from neuron_catalog.schema.words import DimName, OptionName, Strict, TaskName
+
+
+class TaskIs(Strict):
+    """Holds while exporting for this task."""
+
+    task: TaskName
+
+
+class ConfigEquals(Strict):
+    """Holds if the normalized-config key has exactly this value."""
+
+    config: DimName
+    equals: JsonValue
+
+
+class ConfigAbove(Strict):
+    """Holds if the normalized-config key is a number above this bound."""
+
+    config: DimName
+    above: int
+
+
+class ConfigIsSet(Strict):
+    """Holds if the normalized-config key is (or is not) other than null."""
+
+    config: DimName
+    is_set: bool
+
+
+class OptionOn(Strict):
+    """Holds if the caller switched the export option on."""
+
+    option: OptionName
+
+
+def _form(value: Any) -> str:
+    """Name the form by its telling key, so that a typo gives one message and not five."""
+    keys = value if isinstance(value, dict) else vars(value)
+    for key in ("option", "equals", "above", "is_set"):
+        if key in keys:
+            return key
+    return "task"
+
+
+Condition = Annotated[
+    Annotated[TaskIs, Tag("task")]
+    | Annotated[ConfigEquals, Tag("equals")]
+    | Annotated[ConfigAbove, Tag("above")]
+    | Annotated[ConfigIsSet, Tag("is_set")]
+    | Annotated[OptionOn, Tag("option")],
+    Discriminator(_form),
+]
+
+
+def _one_or_list(value: Any) -> str:
+    return "list" if isinstance(value, (list, tuple)) else "one"
+
+
+When = Annotated[
+    Annotated[Condition, Tag("one")]
+    | Annotated[tuple[Condition, ...], Field(strict=False, min_length=1), Tag("list")],
+    Discriminator(_one_or_list),
+]
+"""One condition, or a list of which all must hold."""
+
+
+def all_of(when: When | None) -> tuple[Condition, ...]:
+    """Return the conditions of a `when` as a tuple, empty if there are none."""
+    if when is None:
+        return ()
+    return when if isinstance(when, tuple) else (when,)

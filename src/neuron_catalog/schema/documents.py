@@ -1,0 +1,170 @@
+"""The four kinds of catalog file as frozen objects.
+
+Three levels: `tasks.yaml`, then families, then architectures. A family has no parent and an architecture
+never names another, so the value of a key is found by looking into at most one other file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, JsonValue
+
+from neuron_catalog.schema.tensors import (
+    Axis,
+    FrozenMap,
+    Input,
+    InputUse,
+    List,
+    NonEmptyList,
+    NonEmptyMap,
+    Output,
+)
+from neuron_catalog.schema.words import (
+    ArchitectureName,
+    ClassName,
+    ConfigPath,
+    DimName,
+    FamilyName,
+    Sentence,
+    Size,
+    Strict,
+    TaskName,
+    TensorName,
+    WaivableCheck,
+    WrapperName,
+)
+
+PositiveFloat = Annotated[float, Field(gt=0)]
+Scalar = bool | int | float | str
+
+
+class Task(Strict):
+    """What a task means: the class that loads it and the class that runs it."""
+
+    summary: Sentence
+    auto_class: ClassName
+    """The transformers auto class with the right head."""
+    runtime_class: ClassName
+    """The class that runs an artifact of this task."""
+    synonyms: List[TaskName] = ()
+    """Other spellings that the command line understands."""
+
+
+class TasksFile(Strict):
+    """`tasks.yaml`: every task of the catalog."""
+
+    tasks: NonEmptyMap[TaskName, Task]
+
+
+class NormalizedConfigsFile(Strict):
+    """`normalized_configs.yaml`: named sets of canonical name → path in the Hugging Face config."""
+
+    normalized_configs: NonEmptyMap[FamilyName, NonEmptyMap[DimName, ConfigPath]]
+
+
+class Family(Strict):
+    """`families/<name>.yaml`: all axes, inputs and outputs that architectures of one modality may select."""
+
+    family: FamilyName
+    summary: Sentence
+    axes: NonEmptyMap[DimName, Axis]
+    inputs: NonEmptyMap[TensorName, Input]
+    outputs: NonEmptyMap[TensorName, Output]
+    atol: PositiveFloat
+    """Largest absolute difference a device may show; `torchscript` is held to a tighter relative bound."""
+
+
+class Limit(Strict):
+    """The largest size of an axis that the model's own config declares."""
+
+    axis: DimName
+    at_most: DimName
+
+
+class Tiny(Strict):
+    """A small model of this architecture, built with seeded random weights for tests and demonstrations."""
+
+    config: FrozenMap[str, JsonValue]
+    """Arguments of the Hugging Face config class."""
+    axes: NonEmptyMap[DimName, Size]
+
+
+class Deviation(Strict):
+    """A check that this architecture truly breaks by design. It is still run, and shown in every report."""
+
+    check: WaivableCheck
+    tasks: List[TaskName] = ()
+    """The tasks concerned; all if empty."""
+    reason: Sentence
+
+
+class KnownIssue(Strict):
+    """Something that is broken elsewhere."""
+
+    backend: TaskName
+    ref: Sentence
+    effect: Sentence
+
+
+class VersionBound(Strict):
+    """The versions of a package that can run this architecture, and why."""
+
+    version: Sentence
+    reason: Sentence
+
+
+class Architecture(Strict):
+    """`architectures/<model_type>.yaml`: a selection from one family."""
+
+    architecture: ArchitectureName
+    family: FamilyName
+    summary: Sentence
+    checkpoint: Sentence
+    """A well-known checkpoint on the Hugging Face hub."""
+    normalized_config: FamilyName
+    inputs: NonEmptyList[InputUse]
+    mandatory_axes: NonEmptyList[DimName]
+    limits: List[Limit] = ()
+    tasks: NonEmptyMap[TaskName, NonEmptyList[TensorName]]
+    """Task → its outputs, in the order in which the graph returns them."""
+    wrapper: WrapperName = "forward"
+    forward_arguments: FrozenMap[str, Scalar] = {}
+    """Constants passed to `forward`, such as `use_cache: false`."""
+    atol: PositiveFloat | None = None
+    """Tolerance on devices, if not the family's."""
+    atol_reason: Sentence | None = None
+    tiny: Tiny
+    deviations: List[Deviation] = ()
+    compiler: FrozenMap[str, Scalar] = {}
+    """Facts for a backend's compiler, such as `model_type: transformer`."""
+    requires: FrozenMap[str, VersionBound] = {}
+    known_issues: List[KnownIssue] = ()
+
+
+DOCUMENTS: dict[str, type[Strict]] = {
+    "architecture": Architecture,
+    "family": Family,
+    "tasks": TasksFile,
+    "normalized_configs": NormalizedConfigsFile,
+}
+"""Kind of file → its model. The schema of each kind is `schemas/<kind>.schema.json`."""
+
+
+def json_schema(kind: str) -> dict[str, JsonValue]:
+    """Return the JSON Schema of a kind of file; it accepts exactly what the model accepts."""
+    schema = DOCUMENTS[kind].model_json_schema()
+    _close(schema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _close(schema: JsonValue) -> None:
+    """Refuse keys that match no pattern: pydantic checks them, but its generated schema forgets to say so."""
+    if isinstance(schema, dict):
+        if "patternProperties" in schema:
+            schema["additionalProperties"] = False
+        for value in schema.values():
+            _close(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            _close(value)

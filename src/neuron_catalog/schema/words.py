@@ -1,0 +1,64 @@
+"""The closed word lists and name patterns of the format."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+ArchitectureName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9]+([-_.][a-zA-Z0-9]+)*$")]
+"""A Hugging Face `model_type`, spelled as transformers spells it."""
+
+TaskName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+"""A Hugging Face pipeline tag such as `fill-mask`."""
+
+FamilyName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+
+DimName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+"""A named size: an axis, a normalized-config key or a derived dim."""
+
+ShapeWord = Annotated[str, StringConstraints(pattern=r"^([a-z][a-z0-9_]*|_)$")]
+"""A dim in a shape. In an output, `_` stands for whatever size the eager model gives."""
+
+TensorName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+
+ConfigPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
+"""A dotted path into a Hugging Face config: `text_config.hidden_size`."""
+
+ClassName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]*$")]
+
+Sentence = Annotated[str, StringConstraints(min_length=3, max_length=400)]
+
+Size = Annotated[int, Field(ge=1)]
+
+Dtype = Literal["int64", "int32", "float32", "bool"]
+
+Fill = Literal["random_ids", "padded_mask"]
+"""How example values are made: random integers below a bound, or ones followed by zeros."""
+
+WrapperName = Literal["forward"]
+"""Named code between a model's `forward` and a graph."""
+
+OptionName = Literal["output_hidden_states", "output_attentions"]
+
+WaivableCheck = Literal["inputs_alive", "masked_tokens_dead", "rows_independent"]
+"""The checks that an architecture may break by design, if it says so with a reason."""
+
+
+class Strict(BaseModel):
+    """Base of everything read from a catalog: strict types, frozen, no unknown keys."""
+
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        use_attribute_docstrings=True,
+    )
+
+
+DERIVED_DIMS: dict[str, tuple[str, ...]] = {
+    "num_hidden_states": ("num_hidden_layers",),
+    "positions_after_padding": ("max_position_embeddings", "pad_token_id"),
+}
+"""Derived dim → the normalized-config keys it is computed from, by the function in `plan/dims.py`."""
