@@ -1,0 +1,239 @@
+"""The catalog: every task, family and architecture by name, from one or more folders.
+
+Folders in front win: a name defined there hides the same name further back, as a whole. Files are read
+when they are asked for, so one broken file does not keep the others from being used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from neuron_catalog.catalog.checks import (
+    Surroundings,
+    axes_in_use,
+    check_architecture,
+    check_family,
+    check_tasks,
+)
+from neuron_catalog.catalog.loader import Entry, kind_of, load
+from neuron_catalog.errors import CatalogError, Finding, RequestError, nearest
+from neuron_catalog.schema.documents import (
+    Architecture,
+    Family,
+    NormalizedConfigsFile,
+    Task,
+    TasksFile,
+)
+from neuron_catalog.schema.words import Strict
+
+D = TypeVar("D", bound=Strict)
+
+PATH_VARIABLE = "NEURON_CATALOG_PATH"
+
+
+class Catalog:
+    """All documents by name. Build one with `load_catalog`."""
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        self.folders = tuple(folders)
+        for folder in self.folders:
+            if not folder.is_dir():
+                raise RequestError(
+                    f"The catalog folder {folder} does not exist.",
+                    f"Check --catalog and the variable {PATH_VARIABLE}.",
+                )
+        self._architectures: dict[str, Entry[Architecture]] = {}
+
+    @cached_property
+    def _files(self) -> Mapping[str, Path]:
+        """Return architecture name → its file; the front-most folder wins."""
+        return self._named_files("architectures")
+
+    def _named_files(self, kind: str) -> dict[str, Path]:
+        found: dict[str, Path] = {}
+        for folder in reversed(self.folders):
+            found |= {path.stem: path for path in (folder / kind).glob("*.yaml")}
+        return dict(sorted(found.items()))
+
+    def _top_level(self, name: str, model: type[D]) -> Iterator[Entry[D]]:
+        """Yield the files called `name`, back-most folder first."""
+        for folder in reversed(self.folders):
+            if (folder / name).is_file():
+                yield load(folder / name, model)
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """The names of all architectures, sorted."""
+        return tuple(self._files)
+
+    @cached_property
+    def tasks(self) -> Mapping[str, Task]:
+        """Task name → task."""
+        merged: dict[str, Task] = {}
+        for entry in self._top_level("tasks.yaml", TasksFile):
+            _raise_if_any(check_tasks(entry))
+            merged |= entry.document.tasks
+        return merged
+
+    @cached_property
+    def normalized_configs(self) -> Mapping[str, Mapping[str, str]]:
+        """Name of the alias set → canonical name → path in the Hugging Face config."""
+        merged: dict[str, Mapping[str, str]] = {}
+        for entry in self._top_level("normalized_configs.yaml", NormalizedConfigsFile):
+            merged |= entry.document.normalized_configs
+        return merged
+
+    @cached_property
+    def families(self) -> Mapping[str, Family]:
+        """Family name → family."""
+        around = Surroundings(frozenset(self.tasks), {}, self.normalized_configs)
+        entries = [load(path, Family) for path in self._named_files("families").values()]
+        _raise_if_any(f for entry in entries for f in check_family(entry, around))
+        return {entry.document.family: entry.document for entry in entries}
+
+    def file_of(self, name: str) -> Path:
+        """Return the file that defines an architecture.
+
+        Raises:
+            RequestError: if the catalog has no such architecture.
+        """
+        if name not in self._files:
+            raise RequestError(
+                f"The catalog has no architecture {name!r}; {nearest(name, self.architectures)}",
+                "`neuron-catalog list` shows all; CONTRIBUTING.md shows how one YAML file adds another.",
+            )
+        return self._files[name]
+
+    def get(self, name: str) -> Architecture:
+        """Return an architecture, read and checked.
+
+        Raises:
+            RequestError: if the catalog has no such architecture.
+            CatalogError: if its file, or one that it refers to, is wrong.
+        """
+        path = self.file_of(name)
+        if name not in self._architectures:
+            entry = load(path, Architecture)
+            _raise_if_any(check_architecture(entry, self._surroundings))
+            self._architectures[name] = entry
+        return self._architectures[name].document
+
+    @property
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(frozenset(self.tasks), self.families, self.normalized_configs)
+
+    def task_name(self, word: str) -> str:
+        """Return the task that `word` names or is a synonym of.
+
+        Raises:
+            RequestError: if there is none.
+        """
+        for name, task in self.tasks.items():
+            if word == name or word in task.synonyms:
+                return name
+        raise RequestError(
+            f"There is no task {word!r}; {nearest(word, self.tasks)}",
+            "`neuron-catalog list-tasks` shows all tasks.",
+        )
+
+    def supported_tasks(self, name: str) -> tuple[str, ...]:
+        """Return the tasks that an architecture can be exported for."""
+        return tuple(self.get(name).tasks)
+
+    def mandatory_axes(self, name: str, task: str) -> tuple[str, ...]:
+        """Return the axes that must be given to export an architecture for a task.
+
+        Raises:
+            RequestError: if the architecture does not support the task.
+        """
+        architecture = self.get(name)
+        task = self.supported_task(name, task)
+        used = axes_in_use(architecture, self.families[architecture.family], task)
+        return tuple(axis for axis in architecture.mandatory_axes if axis in used)
+
+    def supported_task(self, name: str, word: str) -> str:
+        """Return the task that `word` means, if the architecture supports it.
+
+        Raises:
+            RequestError: if there is no such task, or not for this architecture.
+        """
+        task = self.task_name(word)
+        supported = self.supported_tasks(name)
+        if task not in supported:
+            raise RequestError(
+                f"{name} has no task {task!r}; it supports: {', '.join(supported)}.",
+                f"`neuron-catalog list-tasks {name}` shows what each task returns.",
+            )
+        return task
+
+    def files(self) -> tuple[Path, ...]:
+        """Return every catalog file of every folder, hidden ones included."""
+        patterns = ("tasks.yaml", "normalized_configs.yaml", "families/*.yaml", "architectures/*.yaml")
+        return tuple(p for folder in self.folders for glob in patterns for p in sorted(folder.glob(glob)))
+
+    def check(self, files: Iterable[Path] = ()) -> tuple[Finding, ...]:
+        """Return everything wrong in `files`, or in all files of the catalog."""
+        findings: dict[Finding, None] = {}
+        for path in tuple(files) or self.files():
+            try:
+                self._check_file(path)
+            except CatalogError as error:
+                findings.update(dict.fromkeys(error.findings))
+        return tuple(sorted(findings))
+
+    def _check_file(self, path: Path) -> None:
+        kind = kind_of(path)
+        if kind == "architecture":
+            _raise_if_any(check_architecture(load(path, Architecture), self._surroundings))
+        elif kind == "family":
+            around = Surroundings(frozenset(self.tasks), {}, self.normalized_configs)
+            _raise_if_any(check_family(load(path, Family), around))
+        elif kind == "tasks":
+            _raise_if_any(check_tasks(load(path, TasksFile)))
+        else:
+            load(path, NormalizedConfigsFile)
+
+
+def _raise_if_any(findings: Iterable[Finding]) -> None:
+    found = tuple(findings)
+    if found:
+        raise CatalogError(found)
+
+
+def shipped_folder() -> Path:
+    """Return the folder of the catalog that comes with the package: in a wheel, or in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "_catalog"
+    return installed if installed.is_dir() else package.parents[1] / "catalog"
+
+
+def load_catalog(folders: Iterable[str | Path] = ()) -> Catalog:
+    """Open the catalog: `folders` first, then those of NEURON_CATALOG_PATH, then the shipped one.
+
+    Raises:
+        RequestError: if one of the folders does not exist.
+    """
+    from_environment = filter(None, os.environ.get(PATH_VARIABLE, "").split(os.pathsep))
+    return Catalog((*map(Path, (*folders, *from_environment)), shipped_folder()))
+
+
+def supported_tasks(architecture: str) -> tuple[str, ...]:
+    """Return the tasks that an architecture of the default catalog can be exported for.
+
+    Raises:
+        RequestError: if the catalog has no such architecture.
+    """
+    return load_catalog().supported_tasks(architecture)
+
+
+def mandatory_axes(architecture: str, task: str) -> tuple[str, ...]:
+    """Return the axes that must be given to export an architecture of the default catalog for a task.
+
+    Raises:
+        RequestError: if the catalog has no such architecture, or not for this task.
+    """
+    return load_catalog().mandatory_axes(architecture, task)

@@ -1,0 +1,129 @@
+"""Turn a catalog file into a frozen document, or into findings a contributor can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pydantic
+from pydantic import JsonValue
+from pydantic_core import ErrorDetails
+
+from neuron_catalog.catalog.source import YamlFile, YamlPath, read_yaml
+from neuron_catalog.errors import CatalogError, Finding, nearest
+from neuron_catalog.schema.documents import DOCUMENTS, json_schema
+from neuron_catalog.schema.words import Strict
+
+D = TypeVar("D", bound=Strict)
+
+
+@dataclass(frozen=True)
+class Entry(Generic[D]):
+    """A document together with the file it came from, for messages that point."""
+
+    document: D
+    source: YamlFile
+
+
+def kind_of(path: Path) -> str:
+    """Tell the kind of a catalog file from its place.
+
+    Raises:
+        CatalogError: for a file that is none of a catalog's.
+    """
+    if path.name in ("tasks.yaml", "normalized_configs.yaml"):
+        return path.stem
+    if path.suffix == ".yaml" and path.parent.name in ("architectures", "families"):
+        return {"architectures": "architecture", "families": "family"}[path.parent.name]
+    message = "not a catalog file"
+    fix = "a catalog has architectures/*.yaml, families/*.yaml, tasks.yaml and normalized_configs.yaml"
+    raise CatalogError([Finding(path, 1, 1, "NC200", message, fix)])
+
+
+def load(path: Path, model: type[D]) -> Entry[D]:
+    """Read `path` and hold it to `model`.
+
+    Raises:
+        CatalogError: with every finding of the file.
+    """
+    source = read_yaml(path)
+    try:
+        return Entry(model.model_validate(source.value), source)
+    except pydantic.ValidationError as error:
+        raise CatalogError(_findings(source, error.errors(include_url=False), model)) from None
+
+
+def _findings(source: YamlFile, errors: list[ErrorDetails], model: type[Strict]) -> list[Finding]:
+    placed = [(_path_in(source.value, error["loc"]), error) for error in errors]
+    extras = {where for where, error in placed if error["type"] == "extra_forbidden"}
+    findings = []
+    for where, error in placed:
+        if error["type"] == "missing":
+            parent, name = where, str(error["loc"][-1])
+            if any(e[:-1] == parent and nearest(str(e[-1]), [name]).startswith("did") for e in extras):
+                continue  # the misspelt key is reported already
+            findings.append(source.finding(parent, "NC201", f"the key {name!r} is missing here"))
+        elif error["type"] == "too_short" and any(w[: len(where)] == where != w for w, _ in placed):
+            continue  # short only because an item was refused
+        elif error["type"] == "extra_forbidden":
+            fix = nearest(str(where[-1]), _keys_at(model, where[:-1]))
+            findings.append(source.finding(where, "NC202", f"unknown key {where[-1]!r}", fix))
+        else:
+            shown = ".".join(map(str, where)) or "the document"
+            findings.append(source.finding(where, "NC203", f"{shown}: {_sentence(error)}"))
+    return findings
+
+
+def _sentence(error: ErrorDetails) -> str:
+    text = error["msg"].replace("Input should", "should").replace("valid dictionary", "mapping")
+    text = text.split(" or instance of")[0]
+    given = error["input"]
+    if isinstance(given, (str, int, float, bool)) or given is None:
+        text += f", not {given!r}"
+    return text[:1].lower() + text[1:]
+
+
+def _path_in(value: Any, loc: tuple[str | int, ...]) -> YamlPath:
+    """Drop from a pydantic location what is no key of the file: the tags of unions, missing keys."""
+    where: list[str | int] = []
+    for step in loc:
+        in_mapping = isinstance(value, Mapping) and step in value
+        if in_mapping or (isinstance(value, list) and isinstance(step, int) and step < len(value)):
+            value = value[step]
+            where.append(step)
+    return tuple(where)
+
+
+@cache
+def _schema(model: type[Strict]) -> dict[str, JsonValue]:
+    return json_schema(next(kind for kind, known in DOCUMENTS.items() if known is model))
+
+
+def _keys_at(model: type[Strict], where: YamlPath) -> set[str]:
+    """Return the keys that the format allows in the mapping at `where`."""
+    root = _schema(model)
+    level = _branches(root, root)
+    for step in where:
+        level = [branch for parent in level for branch in _children(parent, step, root)]
+    return {key for branch in level for key in branch.get("properties", ())}
+
+
+def _branches(schema: Any, root: Any) -> list[dict[str, Any]]:
+    """Follow references and list the alternatives of a union."""
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+    unions = [*schema.get("oneOf", ()), *schema.get("anyOf", ())]
+    return [b for part in unions for b in _branches(part, root)] if unions else [schema]
+
+
+def _children(schema: dict[str, Any], step: str | int, root: Any) -> list[dict[str, Any]]:
+    if isinstance(step, int):
+        found = [schema["items"]] if "items" in schema else []
+    elif step in schema.get("properties", {}):
+        found = [schema["properties"][step]]
+    else:
+        found = list(schema.get("patternProperties", {}).values())
+    return [branch for child in found for branch in _branches(child, root)]

@@ -1,0 +1,232 @@
+"""Read one YAML file strictly, keeping the line and column of every value.
+
+The reader accepts a small, unambiguous part of YAML: no tags, anchors, merge keys or duplicate keys,
+and none of the plain scalars that YAML 1.1 readers turn into something unexpected (`no`, `1e-3`,
+`12:30`, `0x1F`). Each refusal has a stable code and says how to write the value instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import yaml
+
+from neuron_catalog.errors import CatalogError, Finding
+
+MAX_BYTES = 64 * 1024
+MAX_DEPTH = 20
+
+YamlPath = tuple[str | int, ...]
+"""The keys and list positions that lead to a value."""
+
+
+class _ParserMark(Protocol):
+    """PyYAML's marks, which count from 0; its C and Python parsers have a class each."""
+
+    line: int
+    column: int
+
+
+class Mark(NamedTuple):
+    """A place in a file; both count from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True)
+class YamlFile:
+    """A file's plain data (dict, list, str, int, float, bool, None) and where each value stands."""
+
+    path: Path
+    value: Any
+    marks: dict[YamlPath, Mark]
+
+    def finding(self, where: YamlPath, code: str, message: str, fix: str = "") -> Finding:
+        """Point at the value at `where`, or at the nearest enclosing value that exists."""
+        while where and where not in self.marks:
+            where = where[:-1]
+        mark = self.marks.get(where, Mark(1, 1))
+        return Finding(self.path, mark.line, mark.column, code, message, fix)
+
+
+INT = re.compile(r"-?(0|[1-9][0-9]*)\Z")
+FLOAT = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+([eE][+-]?[0-9]+)?\Z")
+CONSTANTS = {"true": True, "false": False, "null": None}
+
+TRAPS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(r"(yes|no|on|off|y|n|true|false|null|~|)\Z", re.IGNORECASE),
+        "write true, false or null, or quote it if it is text",
+    ),
+    (
+        re.compile(r"[+-]?[0-9.]+[eE][+-]?[0-9]+\Z"),
+        "YAML 1.1 reads this as text: write digits around the point, such as 1.0e-3",
+    ),
+    (
+        re.compile(r"[+-]?([0-9]+\.|\.[0-9]+|[0-9]+\.[0-9]+)\Z|\+[0-9]+\Z"),
+        "write digits around the point and no plus sign, such as 0.5",
+    ),
+    (
+        re.compile(r"[+-]?[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?\Z"),
+        "YAML 1.1 reads this as a base-60 number: quote it if it is text",
+    ),
+    (
+        re.compile(r"[+-]?(0[0-9_]+|0[xob][0-9a-fA-F_]+|[0-9][0-9_]*_[0-9_]*)\Z"),
+        "write a plain decimal number, or quote it if it is text",
+    ),
+    (
+        re.compile(r"[+-]?\.(inf|nan)\Z", re.IGNORECASE),
+        "infinity and not-a-number have no place in a catalog",
+    ),
+    (re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?\Z"), "quote dates"),
+)
+
+
+def read_yaml(path: Path) -> YamlFile:
+    """Read `path` strictly.
+
+    Raises:
+        CatalogError: with one finding for each thing that is wrong in the text of the file.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise CatalogError([Finding(path, 1, 1, "NC100", f"cannot be read: {error.strerror}")]) from error
+    if len(raw) > MAX_BYTES:
+        message = f"the file has {len(raw)} bytes, more than {MAX_BYTES}"
+        raise CatalogError([Finding(path, 1, 1, "NC101", message, "split it")])
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        message = f"byte {error.start} is not UTF-8"
+        raise CatalogError([Finding(path, 1, 1, "NC102", message, "save the file as UTF-8")]) from error
+    composer = _Composer(path, text)
+    value = composer.document()
+    if composer.findings:
+        raise CatalogError(composer.findings)
+    return YamlFile(path, value, composer.marks)
+
+
+class _TooDeepError(Exception):
+    """Ends the reading of a file that is nested too deeply."""
+
+
+@dataclass
+class _Composer:
+    """Builds plain data from parser events; unlike PyYAML's own it sees tags and anchors."""
+
+    path: Path
+    text: str
+    findings: list[Finding] = field(default_factory=list)
+    marks: dict[YamlPath, Mark] = field(default_factory=dict)
+
+    def document(self) -> Any:
+        try:
+            return self._document()
+        except _TooDeepError:
+            pass  # refused where it was seen; reading on could exhaust the stack
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            message = " ".join(filter(None, (error.context, error.problem)))
+            self._refuse(mark, "NC103", f"not valid YAML: {message}")
+        except yaml.reader.ReaderError as error:
+            self._refuse(None, "NC103", f"not valid YAML: {error.reason}")
+        return None
+
+    def _document(self) -> Any:
+        events: Iterator[yaml.Event] = yaml.parse(self.text, Loader=yaml.CSafeLoader)
+        value: Any = None
+        documents = 0
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    self._refuse(
+                        event.start_mark, "NC104", "a second document starts here", "use one file each"
+                    )
+                    break
+                value = self._value(next(events), events, ())
+        if documents == 0:
+            self._refuse(None, "NC104", "the file is empty")
+        return value
+
+    def _value(self, event: yaml.Event, events: Iterator[yaml.Event], where: YamlPath) -> Any:
+        self.marks.setdefault(where, _mark(event.start_mark))
+        if isinstance(event, yaml.AliasEvent):
+            self._refuse(event.start_mark, "NC105", f"alias *{event.anchor}", "repeat the value")
+            return None
+        assert isinstance(event, yaml.NodeEvent)
+        if event.anchor:
+            self._refuse(event.start_mark, "NC105", f"anchor &{event.anchor}", "repeat the value")
+        if tag := getattr(event, "tag", None):
+            fix = "remove the tag: files hold data only"
+            self._refuse(event.start_mark, "NC106", f"tag {tag}", fix)
+        if len(where) > MAX_DEPTH:
+            self._refuse(event.start_mark, "NC107", f"nested deeper than {MAX_DEPTH} levels")
+            raise _TooDeepError
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(events, where)
+        return self._mapping(events, where)
+
+    def _sequence(self, events: Iterator[yaml.Event], where: YamlPath) -> list[Any]:
+        items: list[Any] = []
+        while not isinstance(event := next(events), yaml.SequenceEndEvent):
+            items.append(self._value(event, events, (*where, len(items))))
+        return items
+
+    def _mapping(self, events: Iterator[yaml.Event], where: YamlPath) -> dict[str, Any]:
+        items: dict[str, Any] = {}
+        while not isinstance(event := next(events), yaml.MappingEndEvent):
+            mark = _mark(event.start_mark)
+            key = self._key(event, events, where)
+            if key in items:
+                first = self.marks[(*where, key)].line
+                fix = f"the first is on line {first}; keep one"
+                self._refuse(event.start_mark, "NC108", f"duplicate key {key!r}", fix)
+                self._value(next(events), events, (*where, f"{key} (again)"))
+                continue
+            self.marks[(*where, key)] = mark
+            items[key] = self._value(next(events), events, (*where, key))
+        return items
+
+    def _key(self, event: yaml.Event, events: Iterator[yaml.Event], where: YamlPath) -> str:
+        value = self._value(event, events, (*where, "(key)"))
+        self.marks.pop((*where, "(key)"), None)
+        if isinstance(value, str):
+            if value == "<<":
+                self._refuse(event.start_mark, "NC105", "merge key <<", "repeat the values")
+            return value
+        self._refuse(event.start_mark, "NC109", f"the key {value!r} is not text", "quote it")
+        return f"(not text, line {_mark(event.start_mark).line})"
+
+    def _scalar(self, event: yaml.ScalarEvent) -> Any:
+        text: str = event.value
+        if event.style:
+            return text
+        if text in CONSTANTS:
+            return CONSTANTS[text]
+        if INT.match(text):
+            return int(text)
+        if FLOAT.match(text):
+            return float(text)
+        for pattern, fix in TRAPS:
+            if pattern.match(text):
+                shown = text or "an empty value"
+                self._refuse(event.start_mark, "NC110", f"ambiguous value: {shown}", fix)
+                return text
+        return text
+
+    def _refuse(self, mark: _ParserMark | None, code: str, message: str, fix: str = "") -> None:
+        line, column = _mark(mark)
+        self.findings.append(Finding(self.path, line, column, code, message, fix))
+
+
+def _mark(mark: _ParserMark | None) -> Mark:
+    return Mark(mark.line + 1, mark.column + 1) if mark else Mark(1, 1)
