@@ -1,0 +1,222 @@
+"""What lies beside a compiled graph: the plan, the checks it passed, and the digest of each file.
+
+These objects are plain data that pydantic reads and writes as JSON. Everything needed to run an artifact,
+or to repeat its validation, is in `neuron_catalog.json`; neither catalog nor exporter is needed to run one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from neuron_catalog.errors import RequestError, VerificationError
+
+MANIFEST_NAME = "neuron_catalog.json"
+
+
+class Record(BaseModel):
+    """Base of everything recorded: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputTensor(Record):
+    """One input of a graph, all numbers."""
+
+    name: str
+    axes: tuple[str, ...]
+    """Name of each dimension."""
+    shape: tuple[int, ...]
+    dtype: str
+    fill: str
+    below: int | None = None
+    """Example ids are drawn from 0 (inclusive) to this number (exclusive)."""
+    pad: int | None = None
+    """What a short input is filled up with; None if it must match exactly."""
+    masks: tuple[str, ...] = ()
+
+
+class OutputTensor(Record):
+    """One output of a graph. A size of None is whatever the eager model gives."""
+
+    name: str
+    axes: tuple[str, ...]
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class Waiver(Record):
+    """A check that this architecture breaks by design, with the reason from its YAML."""
+
+    check: str
+    reason: str
+
+
+class Plan(Record):
+    """An architecture bound to one config, one task and chosen axes: nothing is left to decide."""
+
+    architecture: str
+    task: str
+    auto_class: str
+    runtime_class: str
+    wrapper: str
+    forward_arguments: dict[str, bool | int | float | str]
+    axes: dict[str, int]
+    dynamic_axes: tuple[str, ...] = ()
+    """Axes that may be exceeded at run time: the inputs are split and the results joined."""
+    options: tuple[str, ...] = ()
+    inputs: tuple[InputTensor, ...]
+    outputs: tuple[OutputTensor, ...]
+    atol: float
+    atol_from_caller: bool = False
+    waivers: tuple[Waiver, ...] = ()
+    compiler: dict[str, bool | int | float | str] = {}
+
+    @property
+    def mask(self) -> InputTensor | None:
+        """The input that tells real entries from padding, if there is one."""
+        return next((tensor for tensor in self.inputs if tensor.masks), None)
+
+
+Status = Literal["passed", "failed", "not_run", "deviates"]
+
+
+class Difference(Record):
+    """The largest absolute difference seen in one output, and the largest that was allowed."""
+
+    output: str
+    seed: int
+    largest: float
+    allowed: float
+
+
+class Check(Record):
+    """The outcome of one check. `detail` says what was seen, or why the check was not run."""
+
+    name: str
+    status: Status
+    detail: str
+    differences: tuple[Difference, ...] = ()
+
+
+class BackendRecord(Record):
+    """What compiled the graph, with which arguments and versions."""
+
+    name: str
+    arguments: dict[str, JsonValue]
+    versions: dict[str, str]
+
+
+class SourceRecord(Record):
+    """Where the weights came from. `tiny` is a seeded random model, not a checkpoint."""
+
+    kind: Literal["tiny", "checkpoint"]
+    model: str
+    revision: str | None = None
+    seed: int | None = None
+    weights_sha256: str
+    weights_bytes: int
+    """Bytes of the distinct weight tensors; tied ones count once."""
+    tied_weights: tuple[tuple[str, ...], ...] = ()
+    """Groups of names that share one tensor."""
+    missing_weights: tuple[str, ...] = ()
+    """Weights that the checkpoint lacks; no exported output depends on them."""
+
+
+class FileRecord(Record):
+    """Size and digest of one file of the artifact."""
+
+    bytes: int
+    sha256: str
+
+
+class Manifest(Record):
+    """The content of `neuron_catalog.json`."""
+
+    format: Literal[1] = 1
+    neuron_catalog: str
+    """Version of this package."""
+    plan: Plan
+    graph: str
+    """File name of the compiled graph."""
+    backend: BackendRecord
+    source: SourceRecord
+    seed: int
+    """Seed of the inputs that were traced; validation used the following ones."""
+    checks: tuple[Check, ...]
+    files: dict[str, FileRecord]
+
+    @property
+    def verified(self) -> bool:
+        """Whether the checks were run, and none failed."""
+        statuses = {check.status for check in self.checks}
+        return "passed" in statuses and "failed" not in statuses
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest into `folder`."""
+        (folder / MANIFEST_NAME).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Read the manifest of an artifact.
+
+        Raises:
+            RequestError: if `folder` holds no manifest, or one that this version cannot read.
+        """
+        path = folder / MANIFEST_NAME
+        if not path.is_file():
+            raise RequestError(
+                f"{folder} is no exported artifact: it has no {MANIFEST_NAME}.",
+                "Give the folder that `neuron-catalog export` wrote.",
+            )
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except pydantic.ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"])) or "the file"
+            raise RequestError(
+                f"{path} cannot be read: {place}: {first['msg']}.",
+                "Export again, or use the version of neuron-catalog that wrote it.",
+            ) from None
+
+    def altered_files(self, folder: Path) -> tuple[str, ...]:
+        """Return a sentence for each file whose content is not what was exported."""
+        return tuple(
+            sentence
+            for name, recorded in self.files.items()
+            if (sentence := _alteration(folder / name, recorded))
+        )
+
+    def require_intact(self, folder: Path) -> None:
+        """Hold every file to its digest.
+
+        Raises:
+            VerificationError: naming the files that were altered.
+        """
+        altered = self.altered_files(folder)
+        if altered:
+            raise VerificationError(
+                f"The artifact {folder} was altered after it was exported: {'; '.join(altered)}.",
+                "Do not use it; copy it again or export again.",
+            )
+
+
+def _alteration(path: Path, recorded: FileRecord) -> str:
+    if not path.is_file():
+        return f"{path.name} is missing"
+    if path.stat().st_size != recorded.bytes:
+        return f"{path.name} has {path.stat().st_size} bytes, not {recorded.bytes}"
+    if record_file(path) != recorded:
+        return f"{path.name} has another digest"
+    return ""
+
+
+def record_file(path: Path) -> FileRecord:
+    """Return size and SHA-256 of a file, reading it in pieces."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return FileRecord(bytes=path.stat().st_size, sha256=digest)

@@ -1,0 +1,1 @@
+"""Bind an architecture to one config, task and set of axes. Nothing here imports torch."""

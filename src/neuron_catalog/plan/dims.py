@@ -1,0 +1,92 @@
+"""Names of sizes turned into numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from neuron_catalog.errors import RequestError
+from neuron_catalog.schema.words import DERIVED_DIMS
+
+MISSING = object()
+
+
+def _num_hidden_states(num_hidden_layers: int) -> int:
+    """The output of each layer, and the embeddings before the first."""
+    return num_hidden_layers + 1
+
+
+def _positions_after_padding(max_position_embeddings: int, pad_token_id: int) -> int:
+    """Models derived from fairseq number positions from pad_token_id + 1 (roberta-base: 514 - 1 - 1)."""
+    return max_position_embeddings - pad_token_id - 1
+
+
+FORMULAS: dict[str, Callable[..., int]] = {
+    "num_hidden_states": _num_hidden_states,
+    "positions_after_padding": _positions_after_padding,
+}
+
+
+@dataclass(frozen=True)
+class Dims:
+    """Looks sizes up: chosen axes first, then derived dims, then the Hugging Face config.
+
+    `config` is anything with the attributes of a Hugging Face config; `aliases` maps canonical names to
+    dotted paths in it.
+    """
+
+    axes: Mapping[str, int]
+    aliases: Mapping[str, str]
+    config: Any
+
+    def value(self, key: str) -> Any:
+        """Return the config value behind a canonical name.
+
+        Raises:
+            RequestError: if the config has no such attribute.
+        """
+        path = self.aliases.get(key, key)
+        value = self.config
+        for step in path.split("."):
+            value = value.get(step, MISSING) if isinstance(value, dict) else getattr(value, step, MISSING)
+            if value is MISSING:
+                raise RequestError(
+                    f"The model's config has no {path!r}, which is needed for {key}.",
+                    "Check the config.json, or the normalized_config that the architecture names.",
+                )
+        return value
+
+    def size(self, name: str) -> int:
+        """Return the number behind a dim.
+
+        Raises:
+            RequestError: if it is not in the config, or not an integer there.
+        """
+        if name in self.axes:
+            return self.axes[name]
+        if name in FORMULAS:
+            return FORMULAS[name](*(self.size(part) for part in DERIVED_DIMS[name]))
+        value = self.value(name)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise RequestError(
+                f"{self.aliases.get(name, name)!r} is {value!r} in the model's config; "
+                f"an integer is needed for {name}.",
+                "Set it in the config.json.",
+            )
+        return value
+
+    def first_set(self, keys: tuple[str, ...]) -> int:
+        """Return the first of `keys` that the config sets.
+
+        Raises:
+            RequestError: if all are null.
+        """
+        for key in keys:
+            if self.value(key) is not None:
+                return self.size(key)
+        paths = " and ".join(repr(self.aliases.get(key, key)) for key in keys)
+        raise RequestError(
+            f"The model's config leaves {paths} null, so there is no id to pad with.",
+            "Set pad_token_id in the config.json to the id of the tokenizer's padding token.",
+        )

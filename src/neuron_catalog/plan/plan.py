@@ -1,0 +1,224 @@
+"""Make the plan: decide every condition, choose every axis, turn every name into a number.
+
+A wrong axis or option fails here, before any weight is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from neuron_catalog.catalog.checks import axes_in_use
+from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.errors import RequestError, nearest
+from neuron_catalog.manifest import InputTensor, OutputTensor, Plan, Waiver
+from neuron_catalog.plan.dims import Dims
+from neuron_catalog.schema.conditions import (
+    Condition,
+    ConfigAbove,
+    ConfigEquals,
+    ConfigIsSet,
+    OptionOn,
+    TaskIs,
+    all_of,
+)
+from neuron_catalog.schema.documents import Architecture, Family
+from neuron_catalog.schema.tensors import ConditionalInput, Input, PerLayer
+
+FLOAT_DTYPE = "float32"
+ANY_SIZE = "_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What the caller chose, apart from architecture and task."""
+
+    axes: Mapping[str, int] = field(default_factory=dict)
+    options: frozenset[str] = frozenset()
+    dynamic_batch_size: bool = False
+    atol: float | None = None
+
+
+def make_plan(catalog: Catalog, name: str, task: str, config: Any, choices: Choices) -> Plan:
+    """Bind architecture `name` and `task` to a Hugging Face `config` and the caller's choices.
+
+    Raises:
+        RequestError: if an axis is unknown, missing or too large, if an option does not apply, or if the
+            config lacks a value that is needed.
+        CatalogError: if the architecture's files are wrong.
+    """
+    architecture = catalog.get(name)
+    family = catalog.families[architecture.family]
+    task = catalog.supported_task(name, task)
+    binding = _Binding(
+        architecture,
+        family,
+        task,
+        Dims(
+            _chosen_axes(architecture, family, task, choices.axes),
+            catalog.normalized_configs[architecture.normalized_config],
+            config,
+        ),
+        choices.options,
+    )
+    binding.check_limits()
+    inputs = binding.inputs()
+    return Plan(
+        architecture=name,
+        task=task,
+        auto_class=catalog.tasks[task].auto_class,
+        runtime_class=catalog.tasks[task].runtime_class,
+        wrapper=architecture.wrapper,
+        forward_arguments={**architecture.forward_arguments, **dict.fromkeys(sorted(choices.options), True)},
+        axes=dict(binding.dims.axes),
+        dynamic_axes=_dynamic_axes(family, inputs) if choices.dynamic_batch_size else (),
+        options=tuple(sorted(choices.options)),
+        inputs=inputs,
+        outputs=binding.outputs(),
+        atol=choices.atol or architecture.atol or family.atol,
+        atol_from_caller=choices.atol is not None,
+        waivers=tuple(
+            Waiver(check=deviation.check, reason=deviation.reason)
+            for deviation in architecture.deviations
+            if not deviation.tasks or task in deviation.tasks
+        ),
+        compiler=dict(architecture.compiler),
+    )
+
+
+@dataclass(frozen=True)
+class _Binding:
+    """An architecture and a task over known sizes."""
+
+    architecture: Architecture
+    family: Family
+    task: str
+    dims: Dims
+    options: frozenset[str]
+
+    def check_limits(self) -> None:
+        for limit in self.architecture.limits:
+            chosen, largest = self.dims.axes[limit.axis], self.dims.size(limit.at_most)
+            if chosen > largest:
+                raise RequestError(
+                    f"{limit.axis} {chosen} is longer than this {self.architecture.architecture} model "
+                    f"allows: its config gives at most {largest} ({limit.at_most}).",
+                    f"Use --{limit.axis} {largest} or less.",
+                )
+
+    def inputs(self) -> tuple[InputTensor, ...]:
+        selected = [
+            use.name if isinstance(use, ConditionalInput) else use
+            for use in self.architecture.inputs
+            if not isinstance(use, ConditionalInput) or self._hold(all_of(use.when))
+        ]
+        return tuple(self._input(name, self.family.inputs[name], selected) for name in selected)
+
+    def _input(self, name: str, tensor: Input, selected: list[str]) -> InputTensor:
+        axes = tensor.shape_for.get(self.task, tensor.shape)
+        pad = tensor.pad
+        return InputTensor(
+            name=name,
+            axes=axes,
+            shape=tuple(self.dims.size(axis) for axis in axes),
+            dtype=tensor.dtype,
+            fill=tensor.fill,
+            below=None if tensor.below is None else self.dims.size(tensor.below),
+            pad=self.dims.first_set(pad) if isinstance(pad, tuple) else pad,
+            masks=tuple(masked for masked in tensor.masks if masked in selected),
+        )
+
+    def outputs(self) -> tuple[OutputTensor, ...]:
+        declared = [self._output(name) for name in self.architecture.tasks[self.task]]
+        optional = [tensor for option in sorted(self.options) for tensor in self._per_layer(option)]
+        return (*declared, *optional)
+
+    def _output(self, name: str) -> OutputTensor:
+        output = self.family.outputs[name]
+        assert not isinstance(output, PerLayer)  # the catalog's checks refuse it
+        return self._tensor(name, output[self.task] if isinstance(output, Mapping) else output)
+
+    def _per_layer(self, option: str) -> Iterable[OutputTensor]:
+        for name, output in self.family.outputs.items():
+            if isinstance(output, PerLayer) and output.option == option:
+                if output.only_for and self.task not in output.only_for:
+                    break
+                count = self.dims.size(output.layers)
+                return [self._tensor(f"{name}.{layer}", output.per_layer) for layer in range(count)]
+        raise RequestError(
+            f"--{option} is not offered for {self.task} of {self.architecture.architecture}.",
+            "Leave it out.",
+        )
+
+    def _tensor(self, name: str, axes: tuple[str, ...]) -> OutputTensor:
+        shape = tuple(None if axis == ANY_SIZE else self.dims.size(axis) for axis in axes)
+        return OutputTensor(name=name, axes=axes, shape=shape, dtype=FLOAT_DTYPE)
+
+    def _hold(self, conditions: tuple[Condition, ...]) -> bool:
+        return all(self._holds(condition) for condition in conditions)
+
+    def _holds(self, condition: Condition) -> bool:
+        if isinstance(condition, TaskIs):
+            return condition.task == self.task
+        if isinstance(condition, OptionOn):
+            return condition.option in self.options
+        value = self.dims.value(condition.config)
+        if isinstance(condition, ConfigEquals):
+            return bool(value == condition.equals)
+        if isinstance(condition, ConfigAbove):
+            return self.dims.size(condition.config) > condition.above
+        assert isinstance(condition, ConfigIsSet)
+        return (value is not None) == condition.is_set
+
+
+def _chosen_axes(
+    architecture: Architecture,
+    family: Family,
+    task: str,
+    given: Mapping[str, int],
+) -> dict[str, int]:
+    """Return a size for each axis of this task, in the family's order.
+
+    Raises:
+        RequestError: if an axis is unknown or not of this task, not a positive number, or missing.
+    """
+    name = architecture.architecture
+    used = axes_in_use(architecture, family, task)
+    for axis, size in given.items():
+        if axis not in used:
+            raise RequestError(
+                f"{name} has no axis {axis!r} for {task}; {nearest(axis, used)}",
+                f"Its axes are: {', '.join(a for a in family.axes if a in used)}.",
+            )
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise RequestError(f"{axis} must be a positive whole number, not {size!r}.", "")
+    defaults = {axis: spec.default for axis, spec in family.axes.items() if spec.default}
+    chosen = {axis: given.get(axis, defaults.get(axis)) for axis in family.axes if axis in used}
+    missing = [axis for axis, size in chosen.items() if size is None]
+    if missing:
+        sizes = {**{a: s for a, s in chosen.items() if s}, **{a: family.axes[a].suggest for a in missing}}
+        ready = " ".join(f"--{axis} {sizes[axis]}" for axis in chosen)
+        raise RequestError(
+            f"{name} needs {' and '.join(missing)} for {task}: a compiled graph has fixed shapes.",
+            f"Add for example: {ready}",
+        )
+    return {axis: size for axis, size in chosen.items() if size is not None}
+
+
+def _dynamic_axes(family: Family, inputs: tuple[InputTensor, ...]) -> tuple[str, ...]:
+    """Return the axis that can be split at run time: the first dimension of every input.
+
+    Raises:
+        RequestError: if the inputs have no such dimension in common.
+    """
+    first = {tensor.axes[0] if tensor.axes else "" for tensor in inputs}
+    axis = next(iter(first))
+    if len(first) != 1 or axis not in family.axes or not family.axes[axis].dynamic:
+        raise RequestError(
+            "--dynamic_batch_size needs inputs that all begin with one dynamic axis; these begin with: "
+            + ", ".join(sorted(first))
+            + ".",
+            "Leave it out.",
+        )
+    return (axis,)
