@@ -1,0 +1,262 @@
+"""Where an eager model comes from: a seeded tiny one, or a checkpoint in a folder or on the hub."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+import transformers
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from safetensors import SafetensorError
+from torch import nn
+from transformers import PretrainedConfig
+
+from neuron_catalog.errors import RequestError, first_line
+from neuron_catalog.manifest import Plan
+from neuron_catalog.schema.documents import Architecture
+
+TINY_NOISE = 0.05
+"""Standard deviation of the noise on every tiny weight. Fresh biases are zero and fresh norms one, which
+would hide a graph that leaves them out."""
+
+PREPROCESSING_FILES = (
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "*.model",
+    "bpe.codes",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "chat_template*",
+)
+
+
+@dataclass(frozen=True)
+class EagerModel:
+    """A model in eval mode, the weights that its checkpoint did not have, and its exact revision."""
+
+    module: nn.Module
+    missing_weights: tuple[str, ...] = ()
+    revision: str | None = None
+
+
+class Source(Protocol):
+    """What the exporter asks of a source."""
+
+    @property
+    def kind(self) -> Literal["tiny", "checkpoint"]:
+        """What the weights are."""
+
+    @property
+    def name(self) -> str:
+        """What to call the source in records."""
+
+    def config(self) -> PretrainedConfig:
+        """Return the Hugging Face config."""
+
+    def load(self, plan: Plan) -> EagerModel:
+        """Build the eager model for the plan's task, in float32 and eval mode."""
+
+    def copy_preprocessing(self, folder: Path) -> None:
+        """Copy tokenizer and processor files into `folder`."""
+
+
+@dataclass(frozen=True)
+class TinySource:
+    """The architecture's tiny model with seeded random weights: the same numbers on every machine."""
+
+    architecture: Architecture
+    seed: int
+    kind: Literal["tiny"] = "tiny"
+
+    @property
+    def name(self) -> str:
+        return f"tiny {self.architecture.architecture}"
+
+    def config(self) -> PretrainedConfig:
+        name = self.architecture.architecture
+        arguments = {key: _plain(value) for key, value in self.architecture.tiny.config.items()}
+        try:
+            with quiet_transformers():
+                return transformers.AutoConfig.for_model(name, **arguments)
+        except (ValueError, TypeError) as error:
+            raise RequestError(
+                f"The tiny config of {name} is refused by transformers: {first_line(error)}",
+                "Correct tiny.config in the architecture's YAML.",
+            ) from error
+
+    def load(self, plan: Plan) -> EagerModel:
+        with torch.random.fork_rng(devices=[]), quiet_transformers():
+            torch.manual_seed(self.seed)
+            model = _auto_class(plan).from_config(
+                self.config(), dtype=torch.float32, attn_implementation=_attention(plan)
+            )
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.add_(torch.randn_like(parameter), alpha=TINY_NOISE)
+        return EagerModel(model.eval())
+
+    def copy_preprocessing(self, folder: Path) -> None:
+        """A tiny model has no tokenizer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointSource:
+    """A folder with a config and safetensors weights, or a repository of the Hugging Face hub."""
+
+    model: str
+    revision: str | None = None
+    cache_dir: str | None = None
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+    seed: int = 0
+    """Seeds the weights that the checkpoint lacks, so that its digest is repeatable."""
+    kind: Literal["checkpoint"] = "checkpoint"
+
+    @property
+    def name(self) -> str:
+        return self.model
+
+    def raw_config(self) -> dict[str, Any]:
+        """Return config.json as it is, without asking transformers whether it knows the model type.
+
+        Raises:
+            RequestError: if there is none.
+        """
+        folder = Path(self.model)
+        if folder.exists():
+            if not (folder / "config.json").is_file():
+                raise RequestError(
+                    f"The folder {self.model} has no config.json.",
+                    "Give a folder written by save_pretrained, or a model id of the hub.",
+                )
+        elif self.model.startswith((".", "/", "~")) or self.model.count("/") > 1:
+            raise RequestError(f"There is no folder {self.model}.", "Check the path.")
+        with _hub_errors(self.model), quiet_transformers():
+            raw, _ = PretrainedConfig.get_config_dict(self.model, **self._from)
+        if not isinstance(raw.get("model_type"), str):
+            raise RequestError(
+                f"The config.json of {self.model} names no model_type.",
+                "Add it: transformers cannot load the model without it either.",
+            )
+        return dict(raw)
+
+    def config(self) -> PretrainedConfig:
+        with _hub_errors(self.model), quiet_transformers():
+            return transformers.AutoConfig.from_pretrained(
+                self.model, trust_remote_code=self.trust_remote_code, **self._from
+            )
+
+    def load(self, plan: Plan) -> EagerModel:
+        self._require_safetensors()
+        with torch.random.fork_rng(devices=[]), _hub_errors(self.model), quiet_transformers():
+            torch.manual_seed(self.seed)
+            model, loading = _auto_class(plan).from_pretrained(
+                self.model,
+                dtype=torch.float32,
+                attn_implementation=_attention(plan),
+                use_safetensors=None if self.allow_pickle else True,
+                trust_remote_code=self.trust_remote_code,
+                output_loading_info=True,
+                **self._from,
+            )
+        revision = getattr(model.config, "_commit_hash", None) or self.revision
+        return EagerModel(model.eval(), tuple(sorted(loading["missing_keys"])), revision)
+
+    def copy_preprocessing(self, folder: Path) -> None:
+        source = Path(self.model)
+        if not source.is_dir():
+            with _hub_errors(self.model):
+                source = Path(
+                    snapshot_download(
+                        self.model,
+                        revision=self.revision,
+                        cache_dir=self.cache_dir,
+                        allow_patterns=list(PREPROCESSING_FILES),
+                    )
+                )
+        for pattern in PREPROCESSING_FILES:
+            for file in source.glob(pattern):
+                if file.is_file():
+                    shutil.copyfile(file, folder / file.name)
+
+    @property
+    def _from(self) -> dict[str, Any]:
+        return {"revision": self.revision or "main", "cache_dir": self.cache_dir}
+
+    def _require_safetensors(self) -> None:
+        folder = Path(self.model)
+        if not folder.is_dir() or any(folder.glob("*.safetensors")):
+            return
+        if any(folder.glob("pytorch_model*.bin")):
+            if not self.allow_pickle:
+                raise RequestError(
+                    f"{self.model} has pickled weights only, and a pickle can run any code when it is read.",
+                    "Convert it to safetensors, or add --allow-pickle if you trust its author.",
+                )
+            return
+        raise RequestError(
+            f"The folder {self.model} has no weights (*.safetensors).",
+            "Give a folder written by save_pretrained.",
+        )
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers' notices and bars off the terminal for a while; restore them after."""
+    log = transformers.utils.logging
+    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(verbosity)
+        if bars:
+            log.enable_progress_bar()
+
+
+@contextmanager
+def _hub_errors(model: str) -> Iterator[None]:
+    """Turn what loading may raise into one sentence of cause and one of remedy."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise RequestError(
+            f"The weights of {model} are corrupt: {first_line(error)}.",
+            "Download or copy the checkpoint again.",
+        ) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise RequestError(
+            f"{model} could not be read: {first_line(error)}",
+            "Check the name and the network; a folder on this machine needs no network.",
+        ) from error
+    except (ValueError, RuntimeError) as error:
+        raise RequestError(
+            f"transformers {transformers.__version__} refuses {model}: {first_line(error)}",
+            "Check that the checkpoint is whole and made for this model type.",
+        ) from error
+
+
+def _auto_class(plan: Plan) -> Any:
+    return getattr(transformers, plan.auto_class)
+
+
+def _attention(plan: Plan) -> str | None:
+    """Only the eager attention returns its weights."""
+    return "eager" if "output_attentions" in plan.options else None
+
+
+def _plain(value: Any) -> Any:
+    """Copy frozen catalog data into lists and dicts that a config may keep and change."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,32 @@
+"""Named code between a model's `forward` and a graph: one module for each wrapper of the format.
+
+A wrapper module has two functions. `module(model, plan)` returns what is traced: positional tensors in the
+plan's order, a flat tuple of tensors out. `oracle(model, plan)` returns how the *unwrapped* model gives the
+same numbers, by keyword and by output name; validation trusts only the oracle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from neuron_catalog.manifest import Plan
+from neuron_catalog.models.wrappers import forward
+
+Oracle = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+
+
+class Wrapper(Protocol):
+    """What each wrapper module offers."""
+
+    def module(self, model: nn.Module, plan: Plan) -> nn.Module:
+        """Return the module to trace."""
+
+    def oracle(self, model: nn.Module, plan: Plan) -> Oracle:
+        """Return the reference computation."""
+
+
+WRAPPERS: dict[str, Wrapper] = {"forward": forward}
+"""Word in the YAML → module."""

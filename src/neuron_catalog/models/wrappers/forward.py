@@ -1,0 +1,66 @@
+"""The plain wrapper: one call of `forward`, the declared outputs picked by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from neuron_catalog.errors import RequestError
+from neuron_catalog.manifest import Plan
+
+
+class ForwardGraph(nn.Module):
+    """Takes the plan's inputs by position and returns its outputs as a flat tuple."""
+
+    def __init__(self, model: nn.Module, plan: Plan) -> None:
+        super().__init__()
+        self.model = model
+        self._inputs = tuple(tensor.name for tensor in plan.inputs)
+        self._outputs = tuple(tensor.name for tensor in plan.outputs)
+        self._arguments = plan.forward_arguments
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        named = dict(zip(self._inputs, tensors, strict=True))
+        given = self.model(**named, **self._arguments, return_dict=True)
+        return tuple(pick(given, name) for name in self._outputs)
+
+
+def module(model: nn.Module, plan: Plan) -> nn.Module:
+    """Return the module to trace."""
+    return ForwardGraph(model, plan)
+
+
+def oracle(model: nn.Module, plan: Plan) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
+    """Return the model's own call, as a user of transformers writes it."""
+
+    def reference(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        given = model(**inputs, **plan.forward_arguments)
+        return {tensor.name: pick(given, tensor.name) for tensor in plan.outputs}
+
+    return reference
+
+
+def pick(given: Any, name: str) -> Tensor:
+    """Return the tensor at a dotted output name, such as `logits` or `hidden_states.3`.
+
+    Raises:
+        RequestError: if the model gives no such output.
+    """
+    value = given
+    for step in name.split("."):
+        try:
+            value = value[int(step)] if step.isdigit() else value[step]
+        except (KeyError, IndexError, TypeError):
+            names = ", ".join(given.keys()) if hasattr(given, "keys") else type(given).__name__
+            raise RequestError(
+                f"The model gives no output {name!r}; it gives: {names}.",
+                "Correct the outputs in the architecture's YAML.",
+            ) from None
+    if not isinstance(value, Tensor):
+        raise RequestError(
+            f"The output {name!r} is no tensor but {type(value).__name__}.",
+            "Correct the outputs in the architecture's YAML.",
+        )
+    return value
