@@ -1,0 +1,81 @@
+"""The functions that each backend module offers, and a compiled graph that takes any batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from pydantic import JsonValue
+from torch import Tensor, nn
+
+CompiledGraph = Callable[..., tuple[Tensor, ...]]
+"""Positional tensors of fixed shapes in, a flat tuple of tensors out."""
+
+
+class Backend(Protocol):
+    """What each backend module offers."""
+
+    FILE_NAME: str
+    """What a compiled graph is called in an artifact."""
+    DEVICE: str
+    """Where the graph runs, for people."""
+    ABSOLUTE_BOUND: bool
+    """Whether a difference up to the plan's atol is accepted too, as on devices of lower precision."""
+
+    def unavailable(self) -> str:
+        """Return why this backend cannot be used here, or an empty string."""
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the packages that decide about the result."""
+
+    def arguments(self) -> dict[str, JsonValue]:
+        """Return what `compile` passes to the compiler, for the record."""
+
+    def compile(self, module: nn.Module, example: tuple[Tensor, ...]) -> CompiledGraph:
+        """Compile `module` for the shapes of `example`.
+
+        Raises:
+            CompileError: with the cause, if the compiler refuses.
+        """
+
+    def save(self, graph: CompiledGraph, path: Path) -> None:
+        """Write a compiled graph.
+
+        Raises:
+            RequestError: if it cannot be written.
+        """
+
+    def load(self, path: Path) -> CompiledGraph:
+        """Read a compiled graph.
+
+        Raises:
+            RequestError: if the file is no graph of this backend.
+        """
+
+
+@dataclass(frozen=True)
+class DynamicBatch:
+    """Serves any batch with a graph of a fixed one: splits, pads the last piece, runs, joins and cuts.
+
+    It is right only where rows are independent, which validation checks. All inputs and outputs must have
+    the batch as their first dimension.
+    """
+
+    graph: CompiledGraph
+    batch_size: int
+
+    def __call__(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        rows = tensors[0].shape[0]
+        pieces = []
+        for start in range(0, rows, self.batch_size):
+            piece = tuple(tensor[start : start + self.batch_size] for tensor in tensors)
+            pieces.append(self.graph(*map(self._filled, piece)))
+        return tuple(torch.cat(parts)[:rows] for parts in zip(*pieces, strict=True))
+
+    def _filled(self, piece: Tensor) -> Tensor:
+        """Repeat the last row until the batch is full: real data, so nothing new can go wrong."""
+        lacking = self.batch_size - piece.shape[0]
+        return torch.cat([piece, piece[-1:].expand(lacking, *piece.shape[1:])]) if lacking else piece

@@ -1,0 +1,88 @@
+"""How far two tensors may differ, and how far they do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from neuron_catalog.manifest import Difference, OutputTensor, Plan
+
+RELATIVE_BOUND = 1e-5
+"""Share of the largest eager value that a compiled output may differ by. Tiny models have tiny outputs: an
+absolute 1e-3 would accept a model with different weights. Measured: a trace differs by 0 for nearly all
+models and by less than 1e-6 for all, of outputs near 1."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The bound on a difference.
+
+    The scaled bound always counts. `absolute_alternative` (devices of lower precision) also accepts a
+    difference up to atol; an atol that the caller gave is a bound of its own on every backend.
+    """
+
+    atol: float
+    atol_required: bool
+    absolute_alternative: bool
+
+    @classmethod
+    def of(cls, plan: Plan, absolute_alternative: bool) -> Tolerance:
+        """Return the tolerance that a plan and a backend call for."""
+        return cls(plan.atol, plan.atol_from_caller, absolute_alternative)
+
+    def allowed(self, reference: Tensor) -> float:
+        """Return the largest difference allowed from `reference`."""
+        scale = largest(reference)
+        bound = RELATIVE_BOUND * scale
+        if self.absolute_alternative:
+            bound = max(bound, self.atol)
+        return min(bound, self.atol) if self.atol_required else bound
+
+
+def largest(tensor: Tensor) -> float:
+    """Return the largest magnitude, 0 for an empty tensor, infinity if anything is not finite."""
+    if tensor.numel() == 0:
+        return 0.0
+    value = tensor.detach().abs().max().double()
+    return float(value) if torch.isfinite(value) else float("inf")
+
+
+def difference(left: Tensor, right: Tensor) -> float:
+    """Return the largest absolute difference of two tensors of one shape; infinity where either is NaN."""
+    return largest(left.double() - right.double())
+
+
+def compare(
+    outputs: Mapping[str, Tensor], reference: Mapping[str, Tensor], tolerance: Tolerance, seed: int
+) -> tuple[Difference, ...]:
+    """Compare outputs by name with their reference."""
+    return tuple(
+        Difference(
+            output=name,
+            seed=seed,
+            largest=difference(outputs[name], value),
+            allowed=tolerance.allowed(value),
+        )
+        for name, value in reference.items()
+    )
+
+
+def too_large(differences: tuple[Difference, ...]) -> tuple[Difference, ...]:
+    """Return the differences beyond what was allowed; one that is not finite always is."""
+    return tuple(d for d in differences if not d.largest <= d.allowed or d.largest == float("inf"))
+
+
+def unmasked(value: Tensor, output: OutputTensor, mask: Tensor, mask_axes: tuple[str, ...]) -> Tensor:
+    """Return the entries of an output that belong to real tokens, flat; all of them if it has no such axis.
+
+    Dimensions are matched by the names of their axes. Where a name occurs twice (query and key of an
+    attention map) the first one counts: rows of real queries.
+    """
+    if mask_axes[-1] not in output.axes:
+        return value.flatten()
+    positions = [output.axes.index(axis) for axis in mask_axes if axis in output.axes]
+    shape = [value.shape[p] if p in positions else 1 for p in range(value.dim())]
+    return value[mask.bool().reshape(shape).expand_as(value)]

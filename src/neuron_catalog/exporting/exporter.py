@@ -1,0 +1,121 @@
+"""Export: build, examine, write everything that belongs to an artifact, publish."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from neuron_catalog import __version__
+from neuron_catalog.catalog.index import Catalog, load_catalog
+from neuron_catalog.exporting.build import Built, OnStep, build
+from neuron_catalog.exporting.publish import publication, require_free
+from neuron_catalog.exporting.request import ExportRequest, Resolved, resolve
+from neuron_catalog.exporting.validator import not_validated, require_passed, validate
+from neuron_catalog.manifest import (
+    MANIFEST_NAME,
+    BackendRecord,
+    Check,
+    Manifest,
+    Plan,
+    record_file,
+)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A published artifact."""
+
+    folder: Path
+    manifest: Manifest
+
+
+def silent(step: str) -> None:
+    """Report no progress."""
+
+
+def export(request: ExportRequest, catalog: Catalog | None = None, on_step: OnStep = silent) -> Exported:
+    """Export one model and return the published artifact.
+
+    Raises:
+        UsageError: exit code 2, if the request is incomplete.
+        CatalogError: 3, if the catalog is wrong.
+        RequestError: 4, if the request cannot be met: unknown names, sizes, files, no space.
+        CompileError: 5, if the backend refuses the model.
+        VerificationError: 6, if a check failed. In every case nothing is left at the target.
+    """
+    if request.out is not None:
+        require_free(request.out, request.overwrite)
+    return export_resolved(request, resolve(request, catalog or load_catalog()), on_step)
+
+
+def export_resolved(request: ExportRequest, resolved: Resolved, on_step: OnStep = silent) -> Exported:
+    """Export what a request was resolved to; see `export`."""
+    target = request.out or default_target(request, resolved.plan)
+    with publication(target, request.overwrite) as folder:
+        built = build(resolved, folder, on_step)
+        checks = _examine(built, request.validation, on_step)
+        on_step("Writing the artifact")
+        write_config(built.model, built.plan, resolved, folder)
+        resolved.source.copy_preprocessing(folder)
+        manifest = _manifest(built, resolved, checks, folder)
+        manifest.write(folder)
+    return Exported(target, manifest)
+
+
+def default_target(request: ExportRequest, plan: Plan) -> Path:
+    """Return the folder that is used when none was given."""
+    base = Path(request.model).name if request.model else f"{plan.architecture}-tiny"
+    return Path(f"{base}-{plan.task}-neuron")
+
+
+def _examine(built: Built, validation: bool, on_step: OnStep) -> tuple[Check, ...]:
+    if not validation:
+        return not_validated(built.plan, "--disable-validation was given")
+    on_step("Validating on fresh inputs")
+    checks = validate(built.subject)
+    require_passed(checks)
+    return checks
+
+
+def _manifest(built: Built, resolved: Resolved, checks: tuple[Check, ...], folder: Path) -> Manifest:
+    backend = resolved.backend
+    return Manifest(
+        neuron_catalog=__version__,
+        plan=built.plan,
+        graph=backend.FILE_NAME,
+        backend=BackendRecord(
+            name=resolved.backend_name, arguments=backend.arguments(), versions=backend.versions()
+        ),
+        source=built.source,
+        seed=resolved.seed,
+        checks=checks,
+        files={
+            path.name: record_file(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST_NAME
+        },
+    )
+
+
+def write_config(model: nn.Module, plan: Plan, resolved: Resolved, folder: Path) -> None:
+    """Write config.json as transformers does, with a `neuron` section in optimum-neuron's keys."""
+    config: dict[str, Any] = json.loads(model.config.to_json_string(use_diff=False))  # type: ignore[union-attr,operator]
+    config["architectures"] = [type(model).__name__]
+    config["neuron"] = {
+        "compiler_type": resolved.backend_name,
+        "compiler_version": resolved.backend.versions()["torch"],
+        "task": plan.task,
+        "model_type": plan.architecture,
+        **{f"static_{axis}": size for axis, size in plan.axes.items()},
+        "dynamic_batch_size": bool(plan.dynamic_axes),
+        "output_attentions": "output_attentions" in plan.options,
+        "output_hidden_states": "output_hidden_states" in plan.options,
+        "float_dtype": "fp32",
+        "int_dtype": "int64",
+        "input_names": [tensor.name for tensor in plan.inputs],
+        "output_names": [tensor.name for tensor in plan.outputs],
+    }
+    text = json.dumps(config, indent=2, sort_keys=True) + "\n"
+    (folder / "config.json").write_text(text, encoding="utf-8")

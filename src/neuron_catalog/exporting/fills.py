@@ -1,0 +1,77 @@
+"""Seeded example inputs for tracing and validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor
+
+from neuron_catalog.manifest import InputTensor, Plan
+
+Inputs = dict[str, Tensor]
+
+Pattern = Literal["full", "right_padded", "mixed_lengths", "holes"]
+"""How a mask is laid out: no padding; every row cut at one length; a length of its own for each row; or
+zeros anywhere, which no tokenizer makes but which shows whether a mask is read at all."""
+
+
+def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> Inputs:
+    """Return one tensor for each input of the plan, in its order.
+
+    Ids under a zero of the mask are the pad value, as a tokenizer writes them; all others differ from it.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    mask = plan.mask
+    kept = None if mask is None else padded_mask(mask, generator, pattern).bool()
+    inputs: Inputs = {}
+    for tensor in plan.inputs:
+        if mask is not None and tensor.name == mask.name:
+            assert kept is not None
+            inputs[tensor.name] = kept.to(getattr(torch, tensor.dtype))
+            continue
+        value = FILLS[tensor.fill](tensor, generator)
+        if kept is not None and mask is not None and tensor.name in mask.masks and tensor.pad is not None:
+            value = torch.where(kept, value, torch.full_like(value, tensor.pad))
+        inputs[tensor.name] = value
+    return inputs
+
+
+def random_ids(tensor: InputTensor, generator: Generator) -> Tensor:
+    """Draw ids from 0 to `below`, leaving the pad value out when there are at least three ids.
+
+    Models take an id equal to the pad value for the end of a text, so it must not stand within one. With
+    two ids (token types) there is no choice: the pad value is an ordinary id as well.
+    """
+    assert tensor.below is not None
+    dtype = getattr(torch, tensor.dtype)
+    pad = tensor.pad
+    if pad is None or tensor.below < 3 or not 0 <= pad < tensor.below:
+        return torch.randint(0, tensor.below, tensor.shape, generator=generator, dtype=dtype)
+    drawn = torch.randint(0, tensor.below - 1, tensor.shape, generator=generator, dtype=dtype)
+    return drawn + (drawn >= pad).to(dtype)
+
+
+def padded_mask(tensor: InputTensor, generator: Generator, pattern: Pattern = "mixed_lengths") -> Tensor:
+    """Return ones and zeros over the last dimension; the first entry of each row is always one."""
+    *rows, length = tensor.shape
+    if pattern == "full":
+        kept = torch.ones(tensor.shape)
+    elif pattern == "holes":
+        kept = torch.rand(tensor.shape, generator=generator) < 0.6
+    else:
+        shortest, longest = max(1, length // 4), max(1, length - 1)
+        lengths = torch.randint(shortest, longest + 1, (*rows, 1), generator=generator)
+        if pattern == "right_padded":
+            lengths = torch.full_like(lengths, int(lengths.flatten()[0]))
+        kept = torch.arange(length) < lengths
+    kept[..., 0] = 1
+    return kept.to(getattr(torch, tensor.dtype))
+
+
+FILLS: dict[str, Callable[[InputTensor, Generator], Tensor]] = {
+    "random_ids": random_ids,
+    "padded_mask": padded_mask,
+}
+"""Word in the YAML → function."""

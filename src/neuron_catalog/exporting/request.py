@@ -1,0 +1,132 @@
+"""What the caller asks for, and the plan, source and backend it resolves to. No weight is read here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.errors import RequestError, UsageError
+from neuron_catalog.exporting import backends
+from neuron_catalog.exporting.backends.protocol import Backend
+from neuron_catalog.manifest import Plan
+from neuron_catalog.models.sources import CheckpointSource, Source, TinySource
+from neuron_catalog.models.support import require_supported, task_of
+from neuron_catalog.plan.plan import Choices, make_plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest:
+    """Everything that can be said about one export. At least one of architecture and model is needed.
+
+    Without `model` the architecture's tiny, seeded, random-weight model is exported, with sizes of its own;
+    then a task is needed too.
+    """
+
+    architecture: str | None = None
+    task: str | None = None
+    """Inferred from the model's config when absent."""
+    model: str | None = None
+    """A folder, or an id of the Hugging Face hub."""
+    out: Path | None = None
+    """The target folder; `<model>-<task>-neuron` in the current one when absent."""
+    axes: Mapping[str, int] = field(default_factory=dict)
+    options: frozenset[str] = frozenset()
+    """`output_hidden_states`, `output_attentions`."""
+    dynamic_batch_size: bool = False
+    atol: float | None = None
+    validation: bool = True
+    backend: str | None = None
+    seed: int = 0
+    overwrite: bool = False
+    revision: str | None = None
+    cache_dir: str | None = None
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+
+    @property
+    def choices(self) -> Choices:
+        """The part that the plan needs."""
+        return Choices(
+            axes=self.axes,
+            options=self.options,
+            dynamic_batch_size=self.dynamic_batch_size,
+            atol=self.atol,
+        )
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A request with every question answered."""
+
+    plan: Plan
+    source: Source
+    backend_name: str
+    backend: Backend
+    seed: int
+
+
+def resolve(request: ExportRequest, catalog: Catalog) -> Resolved:
+    """Answer what architecture, task, sizes and backend are meant.
+
+    Raises:
+        UsageError: if neither architecture nor model was given, or no task for a tiny model.
+        RequestError: if anything asked for does not exist or does not fit together.
+        CatalogError: if the architecture's files are wrong.
+    """
+    backend_name, backend = backends.choose(request.backend)
+    source, plan = (_tiny if request.model is None else _checkpoint)(request, catalog)
+    return Resolved(plan, source, backend_name, backend, request.seed)
+
+
+def _tiny(request: ExportRequest, catalog: Catalog) -> tuple[Source, Plan]:
+    if request.architecture is None:
+        raise UsageError(
+            "Nothing to export: neither an architecture nor --model was given.",
+            "Try: neuron-catalog export esm --task fill-mask",
+        )
+    name = request.architecture
+    architecture = catalog.get(name)
+    if request.task is None:
+        tasks = catalog.supported_tasks(name)
+        raise UsageError(
+            f"The tiny {name} model serves several tasks, and --task was not given.",
+            f"Add --task with one of: {', '.join(tasks)}.",
+        )
+    task = catalog.supported_task(name, request.task)
+    require_supported(catalog, name)
+    source = TinySource(architecture, request.seed)
+    wanted = catalog.mandatory_axes(name, task)
+    own = {axis: size for axis, size in architecture.tiny.axes.items() if axis in wanted}
+    choices = replace(request.choices, axes={**own, **request.axes})
+    return source, make_plan(catalog, name, task, source.config(), choices)
+
+
+def _checkpoint(request: ExportRequest, catalog: Catalog) -> tuple[Source, Plan]:
+    assert request.model is not None
+    source = CheckpointSource(
+        model=request.model,
+        revision=request.revision,
+        cache_dir=request.cache_dir,
+        trust_remote_code=request.trust_remote_code,
+        allow_pickle=request.allow_pickle,
+        seed=request.seed,
+    )
+    name = _architecture_of(source, request, catalog)
+    if request.task is not None:
+        catalog.supported_task(name, request.task)  # before the config, which may need the network
+    config = source.config()
+    task = request.task or task_of(catalog, name, config)
+    return source, make_plan(catalog, name, task, config, request.choices)
+
+
+def _architecture_of(source: CheckpointSource, request: ExportRequest, catalog: Catalog) -> str:
+    model_type = str(source.raw_config()["model_type"])
+    if request.architecture not in (None, model_type):
+        raise RequestError(
+            f"{source.model} is a {model_type} model, not {request.architecture}.",
+            f"Leave the architecture out, or write {model_type}.",
+        )
+    require_supported(catalog, model_type)
+    return model_type

@@ -1,0 +1,73 @@
+"""Repeat the validation of an artifact that lies on disk, against the model it was made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from neuron_catalog.catalog.index import Catalog, load_catalog
+from neuron_catalog.errors import VerificationError
+from neuron_catalog.exporting import backends
+from neuron_catalog.exporting.build import make_subject
+from neuron_catalog.exporting.validator import require_passed, validate
+from neuron_catalog.manifest import Check, Manifest
+from neuron_catalog.models.sources import CheckpointSource, Source, TinySource
+from neuron_catalog.models.weights import weight_facts
+
+
+def validate_artifact(
+    artifact: Path, catalog: Catalog | None = None, model: str | None = None
+) -> tuple[Check, ...]:
+    """Load the source model again, make sure it is the one that was exported, and run all checks.
+
+    `model` names the checkpoint if it has moved since. A checkpoint that needs remote code or pickled
+    weights is loaded by hand and given to `validate_model_outputs`.
+
+    Raises:
+        RequestError: if artifact or source cannot be read.
+        VerificationError: if a file was altered, the source has other weights now, or a check fails.
+    """
+    manifest = Manifest.read(artifact)
+    manifest.require_intact(artifact)
+    source = _source(manifest, catalog, model)
+    eager = source.load(manifest.plan)
+    found = weight_facts(eager.module).sha256
+    if found != manifest.source.weights_sha256:
+        raise VerificationError(
+            f"{source.name} has other weights than those exported "
+            f"(digest {found[:12]}…, recorded {manifest.source.weights_sha256[:12]}…).",
+            "Name the right model or revision with --model, or export again.",
+        )
+    return validate_model_outputs(artifact, eager.module)
+
+
+def validate_model_outputs(artifact: Path, model: nn.Module, atol: float | None = None) -> tuple[Check, ...]:
+    """Run all checks on an artifact against an eager model in eval mode, and return them.
+
+    Raises:
+        RequestError: if the artifact cannot be read.
+        VerificationError: if its graph was altered or a check fails.
+    """
+    manifest = Manifest.read(artifact)
+    manifest.require_intact(artifact)
+    plan = manifest.plan
+    if atol is not None:
+        plan = plan.model_copy(update={"atol": atol, "atol_from_caller": True})
+    _, backend = backends.choose(manifest.backend.name)
+    subject = make_subject(plan, model, backend, artifact / manifest.graph, manifest.seed)
+    checks = validate(subject)
+    require_passed(checks)
+    return checks
+
+
+def _source(manifest: Manifest, catalog: Catalog | None, model: str | None) -> Source:
+    recorded = manifest.source
+    if recorded.kind == "tiny" and model is None:
+        architecture = (catalog or load_catalog()).get(manifest.plan.architecture)
+        return TinySource(architecture, recorded.seed or 0)
+    return CheckpointSource(
+        model=model or recorded.model,
+        revision=recorded.revision if model is None else None,
+        seed=recorded.seed or 0,
+    )

@@ -1,0 +1,121 @@
+"""Prove the catalog: export every architecture × task with its tiny model, negative control included."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.errors import NeuronCatalogError, first_line
+from neuron_catalog.exporting.build import Built, build
+from neuron_catalog.exporting.exporter import silent
+from neuron_catalog.exporting.request import ExportRequest, Resolved, resolve
+from neuron_catalog.exporting.validator import check_values, validate
+from neuron_catalog.manifest import Check
+from neuron_catalog.models.sources import TinySource
+from neuron_catalog.models.wrappers import WRAPPERS
+
+
+@dataclass(frozen=True)
+class Row:
+    """The outcome for one architecture and task. `error` is set when it did not come to checks."""
+
+    architecture: str
+    task: str
+    backend: str
+    checks: tuple[Check, ...] = ()
+    error: str = ""
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything ran and nothing failed."""
+        return not self.error and bool(self.checks) and all(c.status != "failed" for c in self.checks)
+
+    @property
+    def complaint(self) -> str:
+        """One line for each thing that is wrong."""
+        failed = [f"{check.name}: {check.detail}" for check in self.checks if check.status == "failed"]
+        return "\n".join([self.error, *failed] if self.error else failed)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row to be tested; small and picklable, so that a worker process can take it."""
+
+    architecture: str
+    task: str
+    folders: tuple[Path, ...]
+    backend: str | None
+    seed: int
+
+
+def selftest(
+    catalog: Catalog, names: Iterable[str], *, backend: str | None = None, seed: int = 0, jobs: int = 1
+) -> Iterator[Row]:
+    """Yield the outcome of each architecture × task, as it comes.
+
+    Raises:
+        RequestError: if a name is unknown.
+        CatalogError: if its file is wrong.
+    """
+    todo = [
+        Job(name, task, catalog.folders, backend, seed)
+        for name in names
+        for task in catalog.supported_tasks(name)
+    ]
+    if jobs == 1:
+        yield from map(run_job, todo)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        jobs, mp_context=spawn, initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        for future in as_completed([pool.submit(run_job, job) for job in todo]):
+            yield future.result()
+
+
+def run_job(job: Job) -> Row:
+    """Export one tiny model into a folder that is thrown away, and examine it."""
+    started = time.perf_counter()
+    request = ExportRequest(architecture=job.architecture, task=job.task, backend=job.backend, seed=job.seed)
+    row = Row(job.architecture, job.task, job.backend or "")
+    try:
+        with tempfile.TemporaryDirectory(prefix="neuron-catalog-") as folder:
+            resolved = resolve(request, Catalog(job.folders))
+            built = build(resolved, Path(folder), silent)
+            outcomes = validate(built.subject)
+            stale = _stale_waivers(built, outcomes)
+            checks = (*outcomes, negative_control(built, resolved), *stale)
+        row = replace(row, backend=resolved.backend_name, checks=checks)
+    except NeuronCatalogError as error:
+        row = replace(row, error=first_line(error))
+    return replace(row, seconds=time.perf_counter() - started)
+
+
+def negative_control(built: Built, resolved: Resolved) -> Check:
+    """A model with other weights must be told apart, or the comparison proves nothing."""
+    assert isinstance(resolved.source, TinySource)
+    stranger = replace(resolved.source, seed=resolved.seed + 1).load(built.plan)
+    oracle = WRAPPERS[built.plan.wrapper].oracle(stranger.module, built.plan)
+    verdict = check_values(replace(built.subject, oracle=oracle))
+    if verdict.status == "failed":
+        return Check(name="negative_control", status="passed", detail=f"rejected: {verdict.detail}")
+    detail = f"a model with other weights was accepted: {verdict.detail}"
+    return Check(name="negative_control", status="failed", detail=detail)
+
+
+def _stale_waivers(built: Built, checks: tuple[Check, ...]) -> Iterator[Check]:
+    """A declared deviation that is not seen is an untrue statement in the catalog."""
+    passed = {check.name for check in checks if check.status == "passed"}
+    for waiver in built.plan.waivers:
+        if waiver.check in passed:
+            detail = f"the YAML declares that {waiver.check} deviates, but it passed: remove the deviation"
+            yield Check(name="deviation", status="failed", detail=detail)

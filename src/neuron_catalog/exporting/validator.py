@@ -1,0 +1,350 @@
+"""Hold a compiled graph to its promises: seven checks, each of which can say no.
+
+The graph is the saved and reloaded one; the reference is the unwrapped eager model with the very same
+weights in memory. Inputs are fresh: none of them was used for tracing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from neuron_catalog.errors import RequestError, VerificationError, first_line
+from neuron_catalog.exporting.backends.protocol import CompiledGraph, DynamicBatch
+from neuron_catalog.exporting.comparisons import (
+    Tolerance,
+    compare,
+    difference,
+    too_large,
+    unmasked,
+)
+from neuron_catalog.exporting.fills import Inputs, Pattern, make_inputs
+from neuron_catalog.manifest import Check, Difference, Plan
+from neuron_catalog.models.wrappers import Oracle
+
+PATTERNS: tuple[Pattern, ...] = ("full", "right_padded", "mixed_lengths")
+Outputs = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One set of inputs with what the compiled graph and the eager model made of it."""
+
+    seed: int
+    inputs: Inputs
+    compiled: Outputs
+    eager: Outputs
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A compiled graph under examination, with everything it is compared to."""
+
+    plan: Plan
+    graph: CompiledGraph
+    wrapped: nn.Module
+    """The eager module that was compiled."""
+    oracle: Oracle
+    tolerance: Tolerance
+    seed: int
+    """The seed that was traced; fresh inputs take the following ones."""
+
+    def compiled(self, inputs: Inputs, graph: CompiledGraph | None = None) -> Outputs:
+        """Run the graph by position, as a runtime does.
+
+        Raises:
+            VerificationError: if it fails, or does not return a flat tuple of as many tensors as planned.
+        """
+        names = [tensor.name for tensor in self.plan.outputs]
+        try:
+            given = (graph or self.graph)(*inputs.values())
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise VerificationError(f"the compiled graph failed to run: {_last_line(error)}") from error
+        if not isinstance(given, tuple) or not all(isinstance(value, Tensor) for value in given):
+            raise VerificationError(f"the graph returns {type(given).__name__}, not a flat tuple of tensors")
+        if len(given) != len(names):
+            raise VerificationError(
+                f"the graph returns {len(given)} outputs, the plan has {len(names)}: {', '.join(names)}"
+            )
+        return dict(zip(names, given, strict=True))
+
+    def eager(self, inputs: Inputs) -> Outputs:
+        """Run the unwrapped model.
+
+        Raises:
+            RequestError: if the model itself refuses the inputs.
+        """
+        try:
+            with torch.no_grad():
+                return self.oracle(inputs)
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise RequestError(
+                f"The eager {self.plan.architecture} model refuses the example inputs: {first_line(error)}",
+                "Check the config and the inputs in the architecture's YAML.",
+            ) from error
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """One run for each mask pattern, each with a seed of its own."""
+        return tuple(self._run(self.seed + 1 + i, pattern) for i, pattern in enumerate(PATTERNS))
+
+    def _run(self, seed: int, pattern: Pattern) -> Run:
+        inputs = make_inputs(self.plan, seed, pattern)
+        return Run(seed, inputs, self.compiled(inputs), self.eager(inputs))
+
+    @property
+    def mixed(self) -> Run:
+        """The run whose rows have different lengths."""
+        return self.runs[-1]
+
+    def other_inputs(self, pattern: Pattern) -> Inputs:
+        """Return inputs that differ from all runs'."""
+        return make_inputs(self.plan, self.seed + 1 + len(PATTERNS), pattern)
+
+
+def validate(subject: Subject) -> tuple[Check, ...]:
+    """Run every check that applies, in order, and return all outcomes.
+
+    When the signature is wrong no value can be compared, so the others are recorded as not run.
+    """
+    first = check_signature(subject)
+    outcomes = [first]
+    for name, check in checks_for(subject.plan).items():
+        if first.status == "failed":
+            outcomes.append(_not_run(name, "the signature is wrong"))
+            continue
+        try:
+            outcome = check(subject)
+        except VerificationError as error:
+            outcome = Check(name=name, status="failed", detail=error.cause)
+        outcomes.append(_waived(outcome, subject.plan))
+    return tuple(outcomes)
+
+
+def not_validated(plan: Plan, reason: str) -> tuple[Check, ...]:
+    """Record every check as not run, for an export without validation."""
+    return tuple(_not_run(name, reason) for name in ("signature", *checks_for(plan)))
+
+
+def require_passed(checks: tuple[Check, ...]) -> None:
+    """Raise if any check failed.
+
+    Raises:
+        VerificationError: with one line for each failed check.
+    """
+    failed = [check for check in checks if check.status == "failed"]
+    if failed:
+        lines = "\n".join(f"  {check.name}: {check.detail}" for check in failed)
+        raise VerificationError(
+            f"The compiled graph is not the model it was made from; nothing was written.\n{lines}",
+            "Report it with this output; --debug adds a traceback, `neuron-catalog doctor` the versions.",
+        )
+
+
+def check_signature(subject: Subject) -> Check:
+    """1. Number, order, shapes and dtypes of outputs equal the plan and the eager model."""
+    try:
+        run = subject.runs[0]
+    except VerificationError as error:
+        return Check(name="signature", status="failed", detail=error.cause)
+    for tensor in subject.plan.outputs:
+        compiled, eager = run.compiled[tensor.name], run.eager[tensor.name]
+        planned = tuple(
+            given if size is None else size for size, given in zip(tensor.shape, eager.shape, strict=False)
+        )
+        for title, shape, dtype in (
+            ("the plan", planned, getattr(torch, tensor.dtype)),
+            ("the eager model", tuple(eager.shape), eager.dtype),
+        ):
+            if tuple(compiled.shape) != shape or len(shape) != len(tensor.shape):
+                detail = f"{tensor.name} has shape {tuple(compiled.shape)}, {title} has {shape}"
+                return Check(name="signature", status="failed", detail=detail)
+            if compiled.dtype != dtype:
+                detail = f"{tensor.name} is {compiled.dtype}, {title} has {dtype}"
+                return Check(name="signature", status="failed", detail=detail)
+    shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in run.compiled.items())
+    return Check(name="signature", status="passed", detail=shapes)
+
+
+def check_finite(subject: Subject) -> Check:
+    """2. Every value is finite."""
+    for run in subject.runs:
+        for name, value in run.compiled.items():
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                detail = f"{name} has NaN or infinity on the inputs of seed {run.seed}"
+                return Check(name="finite", status="failed", detail=detail)
+    return Check(name="finite", status="passed", detail="no NaN, no infinity")
+
+
+def check_values(subject: Subject) -> Check:
+    """3. Values equal the eager model's on fresh inputs: full mask, right-padded, mixed lengths."""
+    differences = tuple(
+        d for run in subject.runs for d in compare(run.compiled, run.eager, subject.tolerance, run.seed)
+    )
+    return _judged("values", differences, f"{len(subject.runs)} fresh inputs")
+
+
+def check_inputs_alive(subject: Subject) -> Check:
+    """4. Changing any one input changes an output; otherwise its value was baked into the graph."""
+    base = subject.mixed
+    holes, full = subject.other_inputs("holes"), subject.other_inputs("full")
+    dead, fixed = [], []
+    for tensor in subject.plan.inputs:
+        if tensor.below == 1:
+            fixed.append(tensor.name)
+            continue
+        new = (holes if tensor.masks else full)[tensor.name]
+        inputs = {**base.inputs, tensor.name: new}
+        if not _changed(subject.compiled(inputs), base.compiled, subject.tolerance):
+            alive = _changed(subject.eager(inputs), base.eager, subject.tolerance)
+            why = "its traced value was baked in" if alive else "the eager model ignores it too"
+            dead.append(f"{tensor.name} has no effect on any output: {why}")
+    if dead:
+        return Check(name="inputs_alive", status="failed", detail="; ".join(dead))
+    names = [tensor.name for tensor in subject.plan.inputs if tensor.name not in fixed]
+    detail = f"{', '.join(names)} change the outputs"
+    if fixed:
+        detail += f"; {', '.join(fixed)} has one possible value only and was not changed"
+    return Check(name="inputs_alive", status="passed", detail=detail)
+
+
+def check_masked_tokens_dead(subject: Subject) -> Check:
+    """5. New tokens under mask 0 leave the outputs of the other tokens alone."""
+    name = "masked_tokens_dead"
+    mask = subject.plan.mask
+    if mask is None:
+        return _not_run(name, "the model has no mask")
+    base = subject.mixed
+    kept = base.inputs[mask.name].bool()
+    if kept.all():
+        return _not_run(name, f"{mask.name} of shape {mask.shape} leaves no room for padding")
+    new = subject.other_inputs("full")
+    masked = {n: torch.where(kept, base.inputs[n], new[n]) for n in mask.masks}
+    given = subject.compiled({**base.inputs, **masked})
+    differences = tuple(
+        Difference(
+            output=tensor.name,
+            seed=base.seed,
+            largest=difference(
+                unmasked(given[tensor.name], tensor, kept, mask.axes),
+                unmasked(base.compiled[tensor.name], tensor, kept, mask.axes),
+            ),
+            allowed=subject.tolerance.allowed(base.compiled[tensor.name]),
+        )
+        for tensor in subject.plan.outputs
+    )
+    return _judged(name, differences, f"other {' and '.join(mask.masks)} under {mask.name} 0")
+
+
+def check_rows_independent(subject: Subject) -> Check:
+    """6. A row gives the same alone (in the eager model) and beside other rows (in the graph)."""
+    name = "rows_independent"
+    plan = subject.plan
+    first = {axes[:1] for axes in [t.axes for t in plan.inputs] + [t.axes for t in plan.outputs]}
+    if len(first) != 1:
+        return _not_run(name, "the inputs and outputs do not begin with one common axis")
+    base = subject.mixed
+    rows = len(next(iter(base.inputs.values())))
+    if rows == 1:
+        return _not_run(name, "the batch has one row only")
+    new = subject.other_inputs("mixed_lengths")
+    among_others = subject.compiled(
+        {n: torch.cat([value[:1], new[n][1:]]) for n, value in base.inputs.items()}
+    )
+    alone = subject.eager({n: value[:1] for n, value in base.inputs.items()})
+    in_batch = {n: value[:1] for n, value in base.compiled.items()}
+    differences = (
+        *compare({n: value[:1] for n, value in among_others.items()}, in_batch, subject.tolerance, base.seed),
+        *compare(in_batch, alone, subject.tolerance, base.seed),
+    )
+    return _judged(name, differences, "a row alone, and beside other rows")
+
+
+def check_oracle(subject: Subject) -> Check:
+    """7. The wrapped module agrees with the unwrapped model."""
+    base = subject.mixed
+    with torch.no_grad():
+        wrapped = subject.compiled(base.inputs, subject.wrapped)
+    differences = compare(wrapped, base.eager, subject.tolerance, base.seed)
+    return _judged("oracle", differences, f"wrapper {subject.plan.wrapper} against the plain model")
+
+
+def check_dynamic_batch(subject: Subject) -> Check:
+    """A batch of another size, split, padded and joined, equals the eager model's."""
+    axis = subject.plan.dynamic_axes[0]
+    batch = subject.plan.axes[axis]
+    larger = 2 * batch + 1
+    seed = subject.seed + 2 + len(PATTERNS)
+    inputs = make_inputs(_resized(subject.plan, axis, larger), seed)
+    given = subject.compiled(inputs, DynamicBatch(subject.graph, batch))
+    differences = compare(given, subject.eager(inputs), subject.tolerance, seed)
+    return _judged("dynamic_batch", differences, f"{axis} {larger} through a graph of {batch}")
+
+
+CHECKS: dict[str, Callable[[Subject], Check]] = {
+    "finite": check_finite,
+    "values": check_values,
+    "inputs_alive": check_inputs_alive,
+    "masked_tokens_dead": check_masked_tokens_dead,
+    "rows_independent": check_rows_independent,
+    "oracle": check_oracle,
+}
+"""The checks that follow the signature, in order."""
+
+
+def checks_for(plan: Plan) -> dict[str, Callable[[Subject], Check]]:
+    """Return the checks that apply to a plan: one more if any batch must be served."""
+    return {**CHECKS, "dynamic_batch": check_dynamic_batch} if plan.dynamic_axes else CHECKS
+
+
+def _judged(name: str, differences: tuple[Difference, ...], what: str) -> Check:
+    bad = too_large(differences)
+    if bad:
+        worst = max(bad, key=lambda d: d.largest / d.allowed if d.allowed else float("inf"))
+        detail = (
+            f"{worst.output} differs by {worst.largest:.1e} (allowed {worst.allowed:.1e}) "
+            f"on the inputs of seed {worst.seed}; {what}"
+        )
+        return Check(name=name, status="failed", detail=detail, differences=differences)
+    largest = max((d.largest for d in differences), default=0.0)
+    detail = f"{what}: largest difference {largest:.1e}"
+    return Check(name=name, status="passed", detail=detail, differences=differences)
+
+
+def _changed(after: Outputs, before: Outputs, tolerance: Tolerance) -> bool:
+    return any(difference(after[name], value) > tolerance.allowed(value) for name, value in before.items())
+
+
+def _waived(check: Check, plan: Plan) -> Check:
+    reason = next((waiver.reason for waiver in plan.waivers if waiver.check == check.name), None)
+    if check.status != "failed" or reason is None:
+        return check
+    detail = f"by design: {reason} ({check.detail})"
+    return check.model_copy(update={"status": "deviates", "detail": detail})
+
+
+def _resized(plan: Plan, axis: str, size: int) -> Plan:
+    inputs = tuple(
+        tensor.model_copy(
+            update={
+                "shape": tuple(
+                    size if name == axis else old for name, old in zip(tensor.axes, tensor.shape, strict=True)
+                )
+            }
+        )
+        for tensor in plan.inputs
+    )
+    return plan.model_copy(update={"inputs": inputs})
+
+
+def _not_run(name: str, reason: str) -> Check:
+    return Check(name=name, status="not_run", detail=reason)
+
+
+def _last_line(error: BaseException) -> str:
+    """TorchScript puts its traceback before the message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]

@@ -1,0 +1,78 @@
+"""A loaded artifact that is called by input name and refuses what it was not compiled for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from neuron_catalog.errors import RequestError, nearest
+from neuron_catalog.exporting import backends
+from neuron_catalog.exporting.backends.protocol import CompiledGraph, DynamicBatch
+from neuron_catalog.manifest import InputTensor, Manifest
+
+
+class CompiledModel:
+    """An artifact in memory. Call it with the tensors of a tokenizer: `model(**encoded)`."""
+
+    def __init__(self, manifest: Manifest, graph: CompiledGraph) -> None:
+        self.manifest = manifest
+        axes = manifest.plan.dynamic_axes
+        self._graph = DynamicBatch(graph, manifest.plan.axes[axes[0]]) if axes else graph
+
+    def __call__(self, **inputs: Tensor) -> dict[str, Tensor]:
+        """Run the graph and return its outputs by name.
+
+        Raises:
+            RequestError: naming the input that is missing, unknown, or of another shape or dtype.
+        """
+        plan = self.manifest.plan
+        names = [tensor.name for tensor in plan.inputs]
+        for name in inputs:
+            if name not in names:
+                raise RequestError(
+                    f"The compiled graph takes no input {name!r}; {nearest(name, names)}", "Leave it out."
+                )
+        for tensor in plan.inputs:
+            self._require_match(tensor, inputs.get(tensor.name))
+        if plan.dynamic_axes and len({len(value) for value in inputs.values()}) > 1:
+            raise RequestError("The inputs differ in their number of rows.", "Give each the same batch.")
+        outputs = self._graph(*(inputs[name] for name in names))
+        return dict(zip((tensor.name for tensor in plan.outputs), outputs, strict=True))
+
+    def _require_match(self, tensor: InputTensor, given: Tensor | None) -> None:
+        if given is None:
+            raise RequestError(f"The input {tensor.name!r} is missing.", "Pass it by name.")
+        if given.dtype != getattr(torch, tensor.dtype):
+            raise RequestError(
+                f"{tensor.name} is {given.dtype}; the graph takes {tensor.dtype}.", "Convert it."
+            )
+        dynamic = self.manifest.plan.dynamic_axes
+        fits = len(given.shape) == len(tensor.shape) and all(
+            axis in dynamic or size == asked
+            for axis, size, asked in zip(tensor.axes, given.shape, tensor.shape, strict=True)
+        )
+        if not fits or not given.numel():
+            asked = ", ".join(
+                f"{axis}=any" if axis in dynamic else f"{axis}={size}"
+                for axis, size in zip(tensor.axes, tensor.shape, strict=True)
+            )
+            raise RequestError(
+                f"{tensor.name} has shape {tuple(given.shape)}; the graph was compiled for ({asked}).",
+                'Pad with the tokenizer: padding="max_length", max_length=..., truncation=True.',
+            )
+
+
+def load_artifact(folder: str | Path) -> CompiledModel:
+    """Load an exported folder, after holding every file to its digest.
+
+    Raises:
+        RequestError: if it is no artifact, or its backend is not available here.
+        VerificationError: if a file was altered.
+    """
+    folder = Path(folder)
+    manifest = Manifest.read(folder)
+    manifest.require_intact(folder)
+    _, backend = backends.choose(manifest.backend.name)
+    return CompiledModel(manifest, backend.load(folder / manifest.graph))
