@@ -1,0 +1,98 @@
+"""Commands about artifacts and this machine: verify, inspect, doctor."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuron_catalog import __version__
+from neuron_catalog.cli.context import Json, catalog_of, print_columns, print_json
+from neuron_catalog.cli.printing import MARKS, print_plan, say
+from neuron_catalog.manifest import Manifest
+
+Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A folder written by export.")]
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "pydantic",
+    "safetensors",
+    "huggingface_hub",
+    "torch-neuronx",
+    "neuronx-cc",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("verify")(verify)
+    app.command("inspect")(inspect)
+    app.command("doctor")(doctor)
+
+
+def verify(artifact: Artifact, as_json: Json = False) -> None:
+    """Hold every file of an artifact to the digest in its manifest."""
+    manifest = Manifest.read(artifact)
+    manifest.require_intact(artifact)
+    if as_json:
+        print_json({name: record.model_dump() for name, record in manifest.files.items()})
+    else:
+        say(f"{len(manifest.files)} files are as they were exported.")
+
+
+def inspect(artifact: Artifact, as_json: Json = False) -> None:
+    """Show what an artifact is, from its manifest alone; the graph is not loaded."""
+    manifest = Manifest.read(artifact)
+    if as_json:
+        print_json(manifest.model_dump(mode="json"))
+        return
+    print_plan(manifest.plan)
+    source, backend = manifest.source, manifest.backend
+    weights = f"{source.weights_bytes / 1e6:.2f} MB, sha256 {source.weights_sha256[:16]}…"
+    facts = [f"revision {source.revision}"] * bool(source.revision)
+    facts += [f"seed {source.seed}"] * (source.seed is not None)
+    say(f"source: {source.model}" + (f" ({', '.join(facts)})" if facts else ""))
+    say(f"weights: {weights}")
+    for names in source.tied_weights:
+        say(f"tied: {' = '.join(names)}")
+    versions = ", ".join(f"{name} {version}" for name, version in backend.versions.items())
+    say(f"backend: {backend.name} ({versions}), exported by neuron-catalog {manifest.neuron_catalog}")
+    say("checks:")
+    for check in manifest.checks:
+        say(f"  [{MARKS[check.status]}] {check.name}: {check.detail}")
+    say("files:")
+    print_columns([(f"  {n}", f"{f.bytes} bytes", f.sha256[:16] + "…") for n, f in manifest.files.items()])
+
+
+def doctor(context: typer.Context, as_json: Json = False) -> None:
+    """Show versions, catalog folders, and which backends are available here and why not."""
+    from neuron_catalog.exporting.backends import BACKENDS
+
+    catalog = catalog_of(context)
+    versions = {
+        "neuron-catalog": __version__,
+        "python": platform.python_version(),
+        **{name: _version(name) for name in PACKAGES},
+    }
+    backends = {name: backend.unavailable() or "available" for name, backend in BACKENDS.items()}
+    if as_json:
+        folders = [str(folder) for folder in catalog.folders]
+        print_json({"versions": versions, "catalog": folders, "backends": backends})
+        return
+    print_columns(list(versions.items()))
+    say("catalog folders, the front-most first:")
+    for folder in catalog.folders:
+        say(f"  {folder}")
+    say("backends:")
+    print_columns([(f"  {name}", state) for name, state in backends.items()])
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,278 @@
+"""Commands that build models: export, plan, selftest, validate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.cli.context import Json, catalog_of, print_json
+from neuron_catalog.cli.printing import MARKS, print_checks, print_plan, progress, say
+from neuron_catalog.cli.sizes import with_sizes
+from neuron_catalog.errors import VerificationError
+
+if TYPE_CHECKING:
+    from neuron_catalog.exporting.exporter import Exported
+    from neuron_catalog.exporting.request import ExportRequest, Resolved
+
+STEPS = 5
+
+First = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="ARCHITECTURE", help="A model type of the catalog. With --model it may be left out."
+    ),
+]
+Second = Annotated[Path | None, typer.Argument(metavar="OUT", help="The folder to write.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID_OR_DIR", help="A checkpoint. Without it the architecture's tiny random model is taken."
+    ),
+]
+TaskOption = Annotated[
+    str | None, typer.Option(metavar="TASK", help="Inferred from the model's config if absent.")
+]
+Revision = Annotated[
+    str | None, typer.Option(metavar="REV", help="Branch, tag or commit of a hub repository.")
+]
+CacheDir = Annotated[
+    str | None, typer.Option("--cache_dir", metavar="DIR", help="Where the hub's downloads are kept.")
+]
+TrustRemoteCode = Annotated[bool, typer.Option("--trust_remote_code", help="Run model code from the hub.")]
+HiddenStates = Annotated[
+    bool, typer.Option("--output_hidden_states", help="Add every layer's hidden states.")
+]
+Attentions = Annotated[bool, typer.Option("--output_attentions", help="Add every layer's attention weights.")]
+BackendName = Annotated[str | None, typer.Option("--backend", metavar="NAME", help="See `doctor`.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Seed of example inputs and of tiny weights.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("export")(with_sizes(export))
+    app.command("plan")(with_sizes(plan))
+    app.command("selftest")(selftest)
+    app.command("validate")(validate)
+
+
+def export(
+    context: typer.Context,
+    architecture: First = None,
+    out: Second = None,
+    *,
+    model: Model = None,
+    task: TaskOption = None,
+    revision: Revision = None,
+    cache_dir: CacheDir = None,
+    trust_remote_code: TrustRemoteCode = False,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow_pickle", help="Read pickled weights, which can run any code.")
+    ] = False,
+    atol: Annotated[
+        float | None, typer.Option(metavar="X", help="Also bound each difference by this number.")
+    ] = None,
+    disable_validation: Annotated[
+        bool, typer.Option("--disable_validation", help="Skip the checks; the manifest says so.")
+    ] = False,
+    dynamic_batch_size: Annotated[
+        bool, typer.Option("--dynamic_batch_size", help="Serve any batch, by splitting.")
+    ] = False,
+    output_hidden_states: HiddenStates = False,
+    output_attentions: Attentions = False,
+    backend: BackendName = None,
+    seed: Seed = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a folder that is not empty.")
+    ] = False,
+    as_json: Json = False,
+    axes: dict[str, int],
+) -> None:
+    """Export a model: compile, check against the eager model, and write an artifact.
+
+    With --model, a single name is the architecture if the catalog has it, and OUT otherwise.
+    """
+    from neuron_catalog.exporting.exporter import export_resolved
+    from neuron_catalog.exporting.publish import require_free
+    from neuron_catalog.exporting.request import ExportRequest, resolve
+
+    catalog = catalog_of(context)
+    name, target = _architecture_and_out(catalog, architecture, out, model)
+    request = ExportRequest(
+        architecture=name,
+        task=task,
+        model=model,
+        out=target,
+        axes=axes,
+        options=_options(output_hidden_states, output_attentions),
+        dynamic_batch_size=dynamic_batch_size,
+        atol=atol,
+        validation=not disable_validation,
+        backend=backend,
+        seed=seed,
+        overwrite=overwrite,
+        revision=revision,
+        cache_dir=cache_dir,
+        trust_remote_code=trust_remote_code,
+        allow_pickle=allow_pickle,
+    )
+    if target is not None:
+        require_free(target, overwrite)
+    resolved = resolve(request, catalog)
+    if not as_json:
+        say(_title(request, resolved))
+    with progress(STEPS, quiet=as_json) as on_step:
+        exported = export_resolved(request, resolved, on_step)
+    if as_json:
+        print_json({"folder": str(exported.folder), **exported.manifest.model_dump(mode="json")})
+    else:
+        _print_export(exported, resolved)
+
+
+def plan(
+    context: typer.Context,
+    architecture: First = None,
+    *,
+    model: Model = None,
+    task: TaskOption = None,
+    revision: Revision = None,
+    cache_dir: CacheDir = None,
+    trust_remote_code: TrustRemoteCode = False,
+    output_hidden_states: HiddenStates = False,
+    output_attentions: Attentions = False,
+    backend: BackendName = None,
+    as_json: Json = False,
+    axes: dict[str, int],
+) -> None:
+    """Print all shapes of an export, and stop before any weight is read."""
+    from neuron_catalog.exporting.request import ExportRequest, resolve
+
+    request = ExportRequest(
+        architecture=architecture,
+        task=task,
+        model=model,
+        axes=axes,
+        options=_options(output_hidden_states, output_attentions),
+        backend=backend,
+        revision=revision,
+        cache_dir=cache_dir,
+        trust_remote_code=trust_remote_code,
+    )
+    made = resolve(request, catalog_of(context)).plan
+    if as_json:
+        print_json(made.model_dump(mode="json"))
+    else:
+        print_plan(made)
+
+
+def selftest(
+    context: typer.Context,
+    architectures: Annotated[
+        list[str] | None, typer.Argument(metavar="ARCHITECTURES", help="All if none is given.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Processes to use.")] = 1,
+    backend: BackendName = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Export the tiny model of every architecture and task, run all checks, and the negative control."""
+    from neuron_catalog.exporting.selftest import selftest as rows
+
+    catalog = catalog_of(context)
+    names = architectures or list(catalog.architectures)
+    done, failed = [], 0
+    for row in rows(catalog, names, backend=backend, seed=seed, jobs=jobs):
+        done.append(row)
+        failed += not row.passed
+        if not as_json:
+            deviates = [check.name for check in row.checks if check.status == "deviates"]
+            note = f"  (by design not {', '.join(deviates)})" if deviates else ""
+            mark = MARKS["passed" if row.passed else "failed"]
+            say(f"[{mark}] {row.architecture} {row.task} {row.backend} {row.seconds:.1f} s{note}")
+            for line in row.complaint.splitlines():
+                say(f"      {line}")
+    if as_json:
+        print_json(
+            [
+                {
+                    "architecture": row.architecture,
+                    "task": row.task,
+                    "backend": row.backend,
+                    "passed": row.passed,
+                    "error": row.error,
+                    "seconds": round(row.seconds, 3),
+                    "checks": [check.model_dump(mode="json") for check in row.checks],
+                }
+                for row in sorted(done, key=lambda row: (row.architecture, row.task))
+            ]
+        )
+    else:
+        say(f"{len(done) - failed} of {len(done)} passed.")
+    if failed:
+        raise typer.Exit(VerificationError.exit_code)
+
+
+def validate(
+    context: typer.Context,
+    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A folder written by export.")],
+    model: Annotated[
+        str | None, typer.Option(metavar="ID_OR_DIR", help="The source checkpoint, if it has moved.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run all checks of an artifact again, against the model it was made from."""
+    from neuron_catalog.exporting.revalidate import validate_artifact
+    from neuron_catalog.manifest import Manifest
+
+    checks = validate_artifact(artifact, catalog_of(context), model)
+    if as_json:
+        print_json([check.model_dump(mode="json") for check in checks])
+        return
+    manifest = Manifest.read(artifact).model_copy(update={"checks": checks})
+    print_checks(checks, manifest)
+
+
+def _architecture_and_out(
+    catalog: Catalog, architecture: str | None, out: Path | None, model: str | None
+) -> tuple[str | None, Path | None]:
+    """With --model, `export --model X somewhere` means an output folder unless it names an architecture."""
+    if model and out is None and architecture and architecture not in catalog.architectures:
+        return None, Path(architecture)
+    return architecture, out
+
+
+def _options(hidden_states: bool, attentions: bool) -> frozenset[str]:
+    chosen = {"output_hidden_states": hidden_states, "output_attentions": attentions}
+    return frozenset(name for name, on in chosen.items() if on)
+
+
+def _title(request: ExportRequest, resolved: Resolved) -> str:
+    made = resolved.plan
+    sizes = ", ".join(f"{axis} {size}" for axis, size in made.axes.items())
+    title = (
+        f"Exporting {made.architecture} for {made.task} with backend {resolved.backend_name} "
+        f"on the {resolved.backend.DEVICE}: {sizes}."
+    )
+    if request.model is None:
+        title += (
+            "\nNo --model was given: this is the architecture's tiny model "
+            f"with random weights of seed {request.seed}."
+        )
+    return title
+
+
+def _print_export(exported: Exported, resolved: Resolved) -> None:
+    manifest = exported.manifest
+    left_out = {t.name for t in resolved.plan.outputs} - {t.name for t in manifest.plan.outputs}
+    if left_out:
+        say(
+            f"Left out {', '.join(sorted(left_out))}: the checkpoint lacks its weights "
+            f"({', '.join(manifest.source.missing_weights)})."
+        )
+    print_checks(manifest.checks, manifest)
+    say(
+        f"Saved to {exported.folder}. Load it in Python with: "
+        f'neuron_catalog.load_artifact("{exported.folder}")'
+    )

@@ -1,0 +1,127 @@
+"""Commands that read the catalog. None of them imports torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from neuron_catalog.cli.context import Json, catalog_of, print_columns, print_json
+from neuron_catalog.errors import CatalogError
+
+Architecture = Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="A model type, such as esm.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("list")(list_architectures)
+    app.command("list-tasks")(list_tasks)
+    app.command("show")(show)
+    app.command("check")(check)
+
+
+def list_architectures(context: typer.Context, as_json: Json = False) -> None:
+    """List all architectures with their family and number of tasks."""
+    catalog = catalog_of(context)
+    found = [catalog.get(name) for name in catalog.architectures]
+    if as_json:
+        print_json({a.architecture: {"family": a.family, "tasks": list(a.tasks)} for a in found})
+        return
+    print_columns([(a.architecture, a.family, f"{len(a.tasks)} tasks", a.summary) for a in found])
+
+
+def list_tasks(
+    context: typer.Context,
+    architecture: Annotated[
+        str | None, typer.Argument(metavar="ARCHITECTURE", help="A model type, such as esm.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the tasks of an architecture with their outputs, or all tasks of the catalog."""
+    catalog = catalog_of(context)
+    if architecture is not None:
+        tasks = catalog.get(architecture).tasks
+        axes = {task: catalog.mandatory_axes(architecture, task) for task in tasks}
+        if as_json:
+            print_json(
+                {task: {"outputs": list(tasks[task]), "mandatory_axes": list(axes[task])} for task in tasks}
+            )
+            return
+        print_columns([(task, ", ".join(tasks[task]), "needs " + ", ".join(axes[task])) for task in tasks])
+        return
+    users = {
+        task: [name for name in catalog.architectures if task in catalog.get(name).tasks]
+        for task in catalog.tasks
+    }
+    if as_json:
+        print_json(
+            {
+                name: {**task.model_dump(), "architectures": users[name]}
+                for name, task in catalog.tasks.items()
+            }
+        )
+        return
+    print_columns(
+        [
+            (name, task.auto_class, f"{len(users[name])} architectures", task.summary)
+            for name, task in catalog.tasks.items()
+        ]
+    )
+
+
+def show(context: typer.Context, architecture: Architecture, as_json: Json = False) -> None:
+    """Show everything the catalog says about an architecture, with all names resolved."""
+    catalog = catalog_of(context)
+    found = catalog.get(architecture)
+    family = catalog.families[found.family]
+    aliases = catalog.normalized_configs[found.normalized_config]
+    selected = [use if isinstance(use, str) else use.name for use in found.inputs]
+    resolved: dict[str, Any] = {
+        "file": str(catalog.file_of(architecture)),
+        **found.model_dump(mode="json", exclude_defaults=True),
+        "atol": found.atol or family.atol,
+        "tasks": {
+            task: {
+                "outputs": list(outputs),
+                "auto_class": catalog.tasks[task].auto_class,
+                "runtime_class": catalog.tasks[task].runtime_class,
+                "mandatory_axes": list(catalog.mandatory_axes(architecture, task)),
+            }
+            for task, outputs in found.tasks.items()
+        },
+        "axes": {
+            name: family.axes[name].model_dump(mode="json", exclude_defaults=True)
+            for name in found.mandatory_axes
+        },
+        "input_definitions": {
+            name: family.inputs[name].model_dump(mode="json", exclude_defaults=True) for name in selected
+        },
+        "config_paths": dict(aliases),
+    }
+    if as_json:
+        print_json(resolved)
+    else:
+        typer.echo(yaml.safe_dump(resolved, sort_keys=False, width=110, default_flow_style=None), nl=False)
+
+
+def check(
+    context: typer.Context,
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILES", help="Catalog files; all if none is given.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check catalog files and list everything that is wrong in them."""
+    catalog = catalog_of(context)
+    findings = catalog.check(files or ())
+    if as_json:
+        print_json([{**vars(finding), "file": str(finding.file)} for finding in findings])
+        if findings:
+            raise typer.Exit(CatalogError.exit_code)
+        return
+    if findings:
+        raise CatalogError(findings)
+    count = len(files or catalog.files())
+    typer.echo(f"{count} file{'s' * (count != 1)} checked: no problems.")

@@ -1,0 +1,84 @@
+"""What an export tells: progress while it runs, then the familiar lines for each output and check."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+from neuron_catalog.manifest import Check, Manifest, Plan
+
+MARKS = {"passed": "✓", "failed": "✗", "not_run": "–", "deviates": "!"}
+
+
+def say(line: str) -> None:
+    """Print one line."""
+    typer.echo(line)
+
+
+@contextmanager
+def progress(total: int, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Yield a function to call as each step begins: a bar on a terminal, plain lines elsewhere."""
+    if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield (lambda _: None) if quiet else lambda step: typer.echo(f"{step} ...", err=True)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(bar_width=24), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Starting", total=total)
+
+        def advance(step: str) -> None:
+            bar.update(task, description=step, advance=1)
+
+        yield advance
+
+
+def print_checks(checks: tuple[Check, ...], manifest: Manifest) -> None:
+    """Print the outcome of the checks, output by output for the values."""
+    if not manifest.verified:
+        say(f"Not validated: {checks[0].detail}.")
+        return
+    say(f"Validating the {manifest.plan.architecture} graph, saved and read back, against the eager model:")
+    for check in checks:
+        if check.name == "signature":
+            names = ", ".join(tensor.name for tensor in manifest.plan.outputs)
+            say(f"-[{MARKS[check.status]}] output names match the plan: {names}")
+        elif check.name == "values":
+            _print_values(check, manifest)
+        else:
+            say(f"-[{MARKS[check.status]}] {check.name}: {check.detail}")
+
+
+def _print_values(check: Check, manifest: Manifest) -> None:
+    for tensor in manifest.plan.outputs:
+        seen = [d for d in check.differences if d.output == tensor.name]
+        shape = tuple("any" if size is None else size for size in tensor.shape)
+        worst = max(seen, key=lambda d: d.largest)
+        seeds = ", ".join(str(d.seed) for d in seen)
+        say(f'-[{MARKS[check.status]}] output "{tensor.name}":')
+        say(f"    -[✓] shape {shape} and {tensor.dtype} match")
+        say(
+            f"    -[{MARKS[check.status]}] all values close on {len(seen)} fresh inputs (seeds {seeds}): "
+            f"largest difference {worst.largest:.1e}, allowed {worst.allowed:.1e}"
+        )
+
+
+def print_plan(plan: Plan) -> None:
+    """Print every tensor of a plan with names and sizes of its dimensions."""
+    say(f"{plan.architecture} for {plan.task} ({plan.auto_class}, wrapper {plan.wrapper})")
+    for title, tensors in (("inputs", plan.inputs), ("outputs", plan.outputs)):
+        say(f"{title}:")
+        for tensor in tensors:
+            dims = ", ".join(
+                axis if size is None else f"{axis}={size}"
+                for axis, size in zip(tensor.axes, tensor.shape, strict=True)
+            )
+            pad = getattr(tensor, "pad", None)
+            say(f"  {tensor.name}: {tensor.dtype}[{dims}]" + ("" if pad is None else f" padded with {pad}"))
+    for waiver in plan.waivers:
+        say(f"by design not {waiver.check}: {waiver.reason}")
