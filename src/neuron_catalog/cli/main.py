@@ -60,7 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         result = app(line, prog_name="neuron-catalog", standalone_mode=False)
-        return result if isinstance(result, int) else 0
+        code = result if isinstance(result, int) else 0
+        if code == INTERRUPTED:  # typer turns Ctrl-C into this code
+            print("\nInterrupted; nothing was left behind.", file=sys.stderr)
+        return code
     except NeuronCatalogError as error:
         report(error)
         code = error.exit_code
@@ -69,9 +72,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Error: {error.format_message()}", file=sys.stderr)
         print(f"  Fix: `neuron-catalog {command} --help` shows what can be written.", file=sys.stderr)
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        print("\nInterrupted; nothing was left behind.", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away (`| head`); the interpreter must not complain either
         return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from neuron_catalog.errors import RequestError
 from neuron_catalog.exporting.backends.protocol import Backend
 from neuron_catalog.exporting.comparisons import Tolerance
 from neuron_catalog.exporting.fills import make_inputs
+from neuron_catalog.exporting.publish import require_space
 from neuron_catalog.exporting.request import Resolved
 from neuron_catalog.exporting.validator import Subject
 from neuron_catalog.manifest import Plan, SourceRecord
@@ -23,8 +23,6 @@ from neuron_catalog.models.wrappers import WRAPPERS
 OnStep = Callable[[str], None]
 """Told what begins now, for progress on a terminal."""
 
-GRAPH_OVERHEAD_BYTES = 2 * 1024**2
-"""Room for code and constants beside the weights."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +46,14 @@ def build(resolved: Resolved, folder: Path, on_step: OnStep) -> Built:
     eager = resolved.source.load(resolved.plan)
     plan = without_untrained_outputs(resolved.plan, eager, resolved.source, resolved.seed)
     source = describe_source(resolved.source, eager, resolved.seed)
-    _require_space(folder, source.weights_bytes)
     on_step(f"Compiling with {resolved.backend_name} on the {resolved.backend.DEVICE}")
     path = folder / resolved.backend.FILE_NAME
     wrapped = WRAPPERS[plan.wrapper].module(eager.module, plan)
     example = tuple(make_inputs(plan, resolved.seed).values())
-    resolved.backend.save(resolved.backend.compile(wrapped, example), path)
+    graph = resolved.backend.compile(wrapped, example)
+    require_space(path, source.weights_bytes)
+    resolved.backend.save(graph, path)
+    del graph
     return Built(
         plan, eager.module, make_subject(plan, eager.module, resolved.backend, path, resolved.seed), source
     )
@@ -107,14 +107,3 @@ def without_untrained_outputs(plan: Plan, eager: EagerModel, source: Source, see
             "Choose the task it was trained for, or train this one first.",
         )
     return plan.model_copy(update={"outputs": kept})
-
-
-def _require_space(folder: Path, weights_bytes: int) -> None:
-    needed = weights_bytes + GRAPH_OVERHEAD_BYTES
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise RequestError(
-            f"The disk that holds {folder.parent} has {free / 1e6:.0f} MB free; "
-            f"the artifact needs about {needed / 1e6:.0f} MB.",
-            "Free some space, or choose another output folder.",
-        )

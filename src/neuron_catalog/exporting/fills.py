@@ -12,9 +12,8 @@ from neuron_catalog.manifest import InputTensor, Plan
 
 Inputs = dict[str, Tensor]
 
-Pattern = Literal["full", "right_padded", "mixed_lengths", "holes"]
-"""How a mask is laid out: no padding; every row cut at one length; a length of its own for each row; or
-zeros anywhere, which no tokenizer makes but which shows whether a mask is read at all."""
+Pattern = Literal["full", "right_padded", "mixed_lengths"]
+"""How a mask is laid out: no padding; every row cut at one length; a length of its own for each row."""
 
 
 def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> Inputs:
@@ -58,8 +57,6 @@ def padded_mask(tensor: InputTensor, generator: Generator, pattern: Pattern = "m
     *rows, length = tensor.shape
     if pattern == "full":
         kept = torch.ones(tensor.shape)
-    elif pattern == "holes":
-        kept = torch.rand(tensor.shape, generator=generator) < 0.6
     else:
         shortest, longest = max(1, length // 4), max(1, length - 1)
         lengths = torch.randint(shortest, longest + 1, (*rows, 1), generator=generator)
@@ -68,6 +65,19 @@ def padded_mask(tensor: InputTensor, generator: Generator, pattern: Pattern = "m
         kept = torch.arange(length) < lengths
     kept[..., 0] = 1
     return kept.to(getattr(torch, tensor.dtype))
+
+
+def changed(tensor: InputTensor, value: Tensor) -> Tensor:
+    """Return a value that differs everywhere it can: the next id, or the opposite mask.
+
+    The opposite mask keeps the first entry, since a row of zeros means nothing. It also masks early tokens,
+    which a decoder notices where it would not notice longer padding.
+    """
+    if tensor.below is not None:
+        return (value + 1) % tensor.below
+    opposite = 1 - value
+    opposite[..., 0] = 1
+    return opposite
 
 
 FILLS: dict[str, Callable[[InputTensor, Generator], Tensor]] = {

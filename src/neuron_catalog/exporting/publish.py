@@ -27,6 +27,10 @@ def require_free(target: Path, overwrite: bool) -> None:
         raise RequestError(f"{target} is a file, not a folder.", "Choose another place.")
 
 
+GRAPH_OVERHEAD_BYTES = 2_000_000
+"""Room for code and constants beside the weights. The largest measured overhead is 0.2 MB (MiniLM)."""
+
+
 @contextmanager
 def publication(target: Path, overwrite: bool = False) -> Iterator[Path]:
     """Yield a fresh folder beside `target`, renamed to it when the block ends well.
@@ -52,6 +56,21 @@ def publication(target: Path, overwrite: bool = False) -> Iterator[Path]:
         raise _write_error(target, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def require_space(file: Path, weights_bytes: int) -> None:
+    """Make sure that a graph with this much weight can be written to `file`, by reserving the space and
+    giving it back.
+
+    torch's C++ writer ends the whole process when the disk is full, so that must be found out before.
+
+    Raises:
+        OSError: as the operating system gives it.
+    """
+    needed = int(1.05 * weights_bytes) + GRAPH_OVERHEAD_BYTES
+    with file.open("wb") as reserved:
+        os.posix_fallocate(reserved.fileno(), 0, needed)
+    file.unlink()
 
 
 def _swap(partial: Path, target: Path, overwrite: bool) -> None:

@@ -1,0 +1,58 @@
+"""Shared fixtures. No test reaches a model hub: offline mode is set before transformers is imported."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from pathlib import Path
+
+import pytest
+
+from neuron_catalog.catalog.index import Catalog, load_catalog
+from neuron_catalog.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def _no_user_catalog(monkeypatch):
+    monkeypatch.delenv("NEURON_CATALOG_PATH", raising=False)
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    return load_catalog()
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Run the command line in a folder of its own; returns (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = main(arguments)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def checkpoint(catalog, tmp_path_factory):
+    """Save a tiny model of an architecture for a task as a checkpoint folder; returns the folder."""
+    made: dict[tuple[str, str], Path] = {}
+
+    def save(name: str, task: str) -> Path:
+        if (name, task) not in made:
+            from neuron_catalog.exporting.request import ExportRequest, resolve
+
+            resolved = resolve(ExportRequest(architecture=name, task=task), catalog)
+            folder = tmp_path_factory.mktemp(name) / f"{name}-checkpoint"
+            resolved.source.load(resolved.plan).module.save_pretrained(folder)
+            made[name, task] = folder
+        return made[name, task]
+
+    return save
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Return the names of everything in `folder`, hidden files included."""
+    return sorted(path.name for path in folder.iterdir())
