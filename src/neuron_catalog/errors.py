@@ -87,5 +87,6 @@ def nearest(word: str, allowed: Iterable[str], *, limit: int = 3) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what another package raised, or the name of its class."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """Return the first line of what another package raised, with the second if the first announces it."""
+    first, *rest = (str(error).strip() or type(error).__name__).splitlines()
+    return f"{first} {rest[0].strip()}" if first.endswith(":") and rest else first

@@ -64,36 +64,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if code == INTERRUPTED:  # typer turns Ctrl-C into this code
             print("\nInterrupted; nothing was left behind.", file=sys.stderr)
         return code
-    except NeuronCatalogError as error:
-        report(error)
-        code = error.exit_code
-    except TyperException as error:
-        command = next((word for word in line if not word.startswith("-")), "")
-        print(f"Error: {error.format_message()}", file=sys.stderr)
-        print(f"  Fix: `neuron-catalog {command} --help` shows what can be written.", file=sys.stderr)
-        return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away (`| head`); the interpreter must not complain either
         return 0
     except Exception as error:  # noqa: BLE001, the one door
-        print(f"Error: {type(error).__name__}: {error}", file=sys.stderr)
-        print("This is a bug in neuron-catalog; --debug shows where.", file=sys.stderr)
-        code = 1
-    if "--debug" in line:
-        traceback.print_exc()
-    return code
+        if "--debug" in line:
+            traceback.print_exception(error)
+        return report(error, line)
 
 
-def report(error: NeuronCatalogError) -> None:
-    """Print cause and remedy; findings in a catalog stand by themselves, one a line."""
+def report(error: Exception, line: Sequence[str]) -> int:
+    """Print cause and remedy, and return the exit code. Findings in a catalog stand one a line."""
     if isinstance(error, CatalogError):
-        print(error.cause, file=sys.stderr)
         count = len(error.findings)
-        print(f"Error: the catalog has {count} problem{'s' * (count != 1)}.", file=sys.stderr)
-        return
-    print(f"Error: {error.cause}", file=sys.stderr)
-    if error.remedy:
-        print(f"  Fix: {error.remedy}", file=sys.stderr)
+        cause, remedy = f"the catalog has {count} problem{'s' * (count != 1)}.", ""
+        print(error.cause, file=sys.stderr)
+    elif isinstance(error, NeuronCatalogError):
+        cause, remedy = error.cause, error.remedy
+    elif isinstance(error, TyperException):
+        command = next((word for word in line if not word.startswith("-")), "")
+        cause = error.format_message()
+        remedy = f"`neuron-catalog {command} --help` shows what can be written."
+    else:
+        cause = f"{type(error).__name__}: {error}"
+        remedy = "This is a bug in neuron-catalog; --debug shows where."
+    print(f"Error: {cause}", file=sys.stderr)
+    if remedy:
+        print(f"  Fix: {remedy}", file=sys.stderr)
+    return getattr(error, "exit_code", 1)
 
 
 def hoisted(line: Sequence[str]) -> list[str]:

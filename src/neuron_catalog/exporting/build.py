@@ -24,7 +24,6 @@ OnStep = Callable[[str], None]
 """Told what begins now, for progress on a terminal."""
 
 
-
 @dataclass(frozen=True)
 class Built:
     """A saved graph, ready for examination, and where its weights came from."""

@@ -222,9 +222,7 @@ def check_masked_tokens_dead(subject: Subject) -> Check:
     if kept.all():
         return _not_run(name, f"{mask.name} of shape {mask.shape} leaves no room for padding")
     masked = {
-        tensor.name: torch.where(
-            kept, base.inputs[tensor.name], changed(tensor, base.inputs[tensor.name])
-        )
+        tensor.name: torch.where(kept, base.inputs[tensor.name], changed(tensor, base.inputs[tensor.name]))
         for tensor in subject.plan.inputs
         if tensor.name in mask.masks
     }

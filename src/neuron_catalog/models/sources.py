@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import torch
 import transformers
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 from transformers import PretrainedConfig
@@ -87,7 +87,7 @@ class TinySource:
         try:
             with quiet_transformers():
                 return transformers.AutoConfig.for_model(name, **arguments)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, StrictDataclassError) as error:
             raise RequestError(
                 f"The tiny config of {name} is refused by transformers: {first_line(error)}",
                 "Correct tiny.config in the architecture's YAML.",
@@ -239,7 +239,7 @@ def _hub_errors(model: str) -> Iterator[None]:
             f"{model} could not be read: {first_line(error)}",
             "Check the name and the network; a folder on this machine needs no network.",
         ) from error
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, StrictDataclassError) as error:
         raise RequestError(
             f"transformers {transformers.__version__} refuses {model}: {first_line(error)}",
             "Check that the checkpoint is whole and made for this model type.",

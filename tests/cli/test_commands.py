@@ -1,0 +1,138 @@
+"""Commands as a user sees them."""
+
+import json
+
+import yaml
+
+
+def test_list_tasks_of_an_architecture(run):
+    code, out, err = run("list-tasks", "distilbert")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == [
+        "feature-extraction",
+        "fill-mask",
+        "multiple-choice",
+        "question-answering",
+        "text-classification",
+        "token-classification",
+    ]
+    assert "needs batch_size, sequence_length, num_choices" in out.splitlines()[2]
+
+
+def test_list_tasks_as_json(run):
+    code, out, err = run("list-tasks", "esm", "--json")
+    assert json.loads(out)["fill-mask"] == {
+        "outputs": ["logits"],
+        "mandatory_axes": ["batch_size", "sequence_length"],
+    }
+
+
+def test_list_tasks_of_the_whole_catalog(run, catalog):
+    code, out, err = run("list_tasks", "--json")
+    tasks = json.loads(out)
+    assert set(tasks) == set(catalog.tasks)
+    assert "esm" in tasks["fill-mask"]["architectures"]
+    assert "esm" not in tasks["question-answering"]["architectures"]
+
+
+def test_list_has_a_line_for_each_architecture(run, catalog):
+    code, out, err = run("list")
+    assert [line.split()[0] for line in out.splitlines()] == list(catalog.architectures)
+
+
+def test_show_resolves_every_name(run):
+    code, out, err = run("show", "esm")
+    shown = yaml.safe_load(out)
+    assert shown["tasks"]["fill-mask"]["auto_class"] == "AutoModelForMaskedLM"
+    assert shown["input_definitions"]["input_ids"]["fill"] == "random_ids"
+    assert shown["axes"]["sequence_length"] == {"suggest": 128}
+    assert shown["atol"] == 0.001
+    assert json.loads(run("show", "esm", "--json")[1]) == shown
+
+
+def test_plan_prints_every_shape_and_writes_nothing(run, tmp_path):
+    code, out, err = run("plan", "bert", "--task", "multiple-choice", "--num_choices", "5")
+    assert code == 0
+    assert "input_ids: int64[batch_size=2, num_choices=5, sequence_length=16] padded with 0" in out
+    assert "logits: float32[batch_size=2, num_choices=5]" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plan_reads_no_weights(run, checkpoint, tmp_path):
+    import shutil
+
+    folder = shutil.copytree(checkpoint("esm", "fill-mask"), tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    code, out, err = run("plan", "--model", "model", "--batch_size", "1", "--sequence_length", "4")
+    assert (code, "esm for fill-mask" in out) == (0, True)
+
+
+def test_plan_shows_what_deviates(run):
+    code, out, err = run("plan", "convbert", "--task", "fill-mask")
+    assert "by design not masked_tokens_dead: The span-based convolution" in out
+
+
+def test_artifact_commands(run, tmp_path):
+    run("export", "esm", "--task", "fill-mask", "out")
+    assert run("verify", "out")[:2] == (0, "2 files are as they were exported.\n")
+    code, out, err = run("inspect", "out")
+    assert "tied: esm.embeddings.word_embeddings.weight = lm_head.decoder.weight" in out
+    assert json.loads(run("inspect", "out", "--json")[1])["plan"]["architecture"] == "esm"
+    code, out, err = run("validate", "out")
+    assert (code, "-[✓] oracle" in out) == (0, True)
+
+
+def test_export_as_json(run):
+    code, out, err = run("export", "esm", "--task", "fill-mask", "out", "--json")
+    told = json.loads(out)
+    assert (told["folder"], told["plan"]["task"], err) == ("out", "fill-mask", "")
+
+
+def test_altered_artifact_is_refused_by_every_command(run, tmp_path):
+    run("export", "esm", "--task", "fill-mask", "out")
+    graph = tmp_path / "out" / "model.pt"
+    data = bytearray(graph.read_bytes())
+    data[len(data) // 2] ^= 1
+    graph.write_bytes(data)
+    for command in ("verify", "validate"):
+        code, out, err = run(command, "out")
+        assert code == 6
+        assert "model.pt has another digest" in err
+    (tmp_path / "out" / "config.json").unlink()
+    assert "config.json is missing" in run("verify", "out")[2]
+
+
+def test_manifest_that_cannot_be_read(run, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "neuron_catalog.json").write_text('{"format": 99}')
+    code, out, err = run("inspect", "out")
+    assert code == 4
+    assert "neuron_catalog.json cannot be read: format" in err
+
+
+def test_doctor_names_backends_and_catalog_folders(run, tmp_path):
+    (tmp_path / "mine").mkdir()
+    code, out, err = run("doctor", "--catalog", "mine")
+    assert code == 0
+    assert "torchscript  available" in out
+    assert out.index("mine") < out.index("backends:")
+    assert json.loads(run("doctor", "--json")[1])["backends"] == {"torchscript": "available"}
+
+
+def test_architecture_taken_out_of_the_catalog_works_as_a_user_overlay(run, tmp_path, catalog, monkeypatch):
+    import shutil
+
+    from neuron_catalog.catalog import index
+
+    shipped = shutil.copytree(index.shipped_folder(), tmp_path / "shipped")
+    overlay = tmp_path / "overlay" / "architectures"
+    overlay.mkdir(parents=True)
+    (shipped / "architectures" / "esm.yaml").rename(overlay / "esm.yaml")
+    monkeypatch.setattr(index, "shipped_folder", lambda: shipped)
+    command = ("export", "esm", "--task", "fill-mask", "out")
+    code, out, err = run(*command)
+    assert (code, "no architecture 'esm'" in err) == (4, True)
+    assert run("--catalog", "overlay", *command)[0] == 0
+    monkeypatch.setenv(index.PATH_VARIABLE, "overlay")
+    assert run("list-tasks", "esm")[0] == 0
+    assert run("validate", "out")[0] == 0

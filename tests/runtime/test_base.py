@@ -1,0 +1,91 @@
+"""A loaded artifact refuses what it was not compiled for."""
+
+import pytest
+import torch
+
+from neuron_catalog import ExportRequest, RequestError, VerificationError, export, load_artifact
+from neuron_catalog.exporting.fills import make_inputs
+
+
+@pytest.fixture(scope="module")
+def static(tmp_path_factory):
+    request = ExportRequest(
+        architecture="bert", task="fill-mask", out=tmp_path_factory.mktemp("a") / "static"
+    )
+    return load_artifact(export(request).folder)
+
+
+@pytest.fixture(scope="module")
+def dynamic(tmp_path_factory):
+    request = ExportRequest(
+        architecture="bert",
+        task="fill-mask",
+        out=tmp_path_factory.mktemp("a") / "dynamic",
+        dynamic_batch_size=True,
+    )
+    return load_artifact(export(request).folder)
+
+
+@pytest.fixture
+def inputs(static):
+    return make_inputs(static.manifest.plan, seed=21)
+
+
+def test_outputs_come_by_name_without_gradients(static, inputs):
+    logits = static(**inputs)["logits"]
+    assert (logits.shape, logits.requires_grad) == ((2, 16, 99), False)
+
+
+def test_order_of_keywords_does_not_matter(static, inputs):
+    backwards = dict(reversed(inputs.items()))
+    assert torch.equal(static(**inputs)["logits"], static(**backwards)["logits"])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda i: {**i, "labels": i["input_ids"]}, "takes no input 'labels'"),
+        (lambda i: {k: v for k, v in i.items() if k != "attention_mask"}, "'attention_mask' is missing"),
+        (lambda i: {**i, "input_ids": i["input_ids"].float()}, "input_ids is torch.float32"),
+        (
+            lambda i: {**i, "input_ids": i["input_ids"][:, :8]},
+            "compiled for (batch_size=2, sequence_length=16)",
+        ),
+        (lambda i: {k: v[:1] for k, v in i.items()}, "input_ids has shape (1, 16)"),
+        (lambda i: {k: v[0] for k, v in i.items()}, "input_ids has shape (16,)"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(static, inputs, change, said):
+    with pytest.raises(RequestError) as refused:
+        static(**change(inputs))
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 7])
+def test_dynamic_batches_of_any_size(dynamic, static, inputs, rows):
+    picked = [i % 2 for i in range(rows)]
+    given = dynamic(**{name: value[picked] for name, value in inputs.items()})["logits"]
+    torch.testing.assert_close(given, static(**inputs)["logits"][picked], rtol=0, atol=1e-6)
+
+
+def test_dynamic_batch_still_has_a_fixed_length(dynamic, inputs):
+    with pytest.raises(RequestError, match="batch_size=any, sequence_length=16"):
+        dynamic(**{name: value[:, :5] for name, value in inputs.items()})
+
+
+def test_dynamic_inputs_must_have_as_many_rows(dynamic, inputs):
+    with pytest.raises(RequestError, match="differ in their number of rows"):
+        dynamic(**{**inputs, "input_ids": inputs["input_ids"][:1]})
+
+
+def test_no_rows_is_refused(dynamic, inputs):
+    with pytest.raises(RequestError, match="has shape"):
+        dynamic(**{name: value[:0] for name, value in inputs.items()})
+
+
+def test_altered_graph_is_not_loaded(tmp_path):
+    folder = export(ExportRequest(architecture="esm", task="fill-mask", out=tmp_path / "out")).folder
+    with (folder / "model.pt").open("ab") as graph:
+        graph.write(b"more")
+    with pytest.raises(VerificationError, match=r"model\.pt has \d+ bytes, not \d+"):
+        load_artifact(folder)
