@@ -7,7 +7,6 @@ differ. They are part of the public interface: scripts may rely on them.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +78,8 @@ class CatalogError(NeuronCatalogError):
 
 def nearest(word: str, allowed: Iterable[str], *, limit: int = 3) -> str:
     """Return a hint naming the words closest to `word`, or all of them when none is close."""
+    import difflib
+
     words = sorted(allowed)
     close = difflib.get_close_matches(word, words, n=limit, cutoff=0.6)
     if close:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
 from neuron_catalog.catalog.loader import Entry
 from neuron_catalog.catalog.source import YamlPath
 from neuron_catalog.errors import Finding, nearest
@@ -87,6 +85,8 @@ def check_architecture(entry: Entry[Architecture], around: Surroundings) -> Iter
     ):
         yield from _unknown(entry, (key,), [getattr(architecture, key)], known, key.replace("_", " "))
     for package, bound in architecture.requires.items():
+        from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
         try:
             SpecifierSet(bound.version)
         except InvalidSpecifier:

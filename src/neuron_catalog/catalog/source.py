@@ -54,37 +54,32 @@ class YamlFile:
         return Finding(self.path, mark.line, mark.column, code, message, fix)
 
 
-INT = re.compile(r"-?(0|[1-9][0-9]*)\Z")
-FLOAT = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+([eE][+-]?[0-9]+)?\Z")
 CONSTANTS = {"true": True, "false": False, "null": None}
+NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+([eE][+-]?[0-9]+)?)?\Z"
+"""What a plain number must look like: an integer, or a float with digits around the point."""
 
-TRAPS: tuple[tuple[re.Pattern[str], str], ...] = (
+TRAP_WORDS = {"yes", "no", "on", "off", "y", "n", "true", "false", "null", "~", ""}
+TRAPS = (
     (
-        re.compile(r"(yes|no|on|off|y|n|true|false|null|~|)\Z", re.IGNORECASE),
-        "write true, false or null, or quote it if it is text",
-    ),
-    (
-        re.compile(r"[+-]?[0-9.]+[eE][+-]?[0-9]+\Z"),
+        r"[+-]?[0-9.]+[eE][+-]?[0-9]+\Z",
         "YAML 1.1 reads this as text: write digits around the point, such as 1.0e-3",
     ),
     (
-        re.compile(r"[+-]?([0-9]+\.|\.[0-9]+|[0-9]+\.[0-9]+)\Z|\+[0-9]+\Z"),
+        r"[+-]?([0-9]+\.|\.[0-9]+|[0-9]+\.[0-9]+)\Z|\+[0-9]+\Z",
         "write digits around the point and no plus sign, such as 0.5",
     ),
     (
-        re.compile(r"[+-]?[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?\Z"),
+        r"[+-]?[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?\Z",
         "YAML 1.1 reads this as a base-60 number: quote it if it is text",
     ),
     (
-        re.compile(r"[+-]?(0[0-9_]+|0[xob][0-9a-fA-F_]+|[0-9][0-9_]*_[0-9_]*)\Z"),
+        r"[+-]?(0[0-9_]+|0[xob][0-9a-fA-F_]+|[0-9][0-9_]*_[0-9_]*)\Z",
         "write a plain decimal number, or quote it if it is text",
     ),
-    (
-        re.compile(r"[+-]?\.(inf|nan)\Z", re.IGNORECASE),
-        "infinity and not-a-number have no place in a catalog",
-    ),
-    (re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?\Z"), "quote dates"),
+    (r"[+-]?\.(inf|nan|Inf|NaN|INF|NAN)\Z", "infinity and not-a-number have no place in a catalog"),
+    (r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?\Z", "quote dates"),
 )
+"""Plain scalars that look like a value to some readers of YAML and like text to others, and what to write."""
 
 
 def read_yaml(path: Path) -> YamlFile:
@@ -212,20 +207,25 @@ class _Composer:
             return text
         if text in CONSTANTS:
             return CONSTANTS[text]
-        if INT.match(text):
-            return int(text)
-        if FLOAT.match(text):
-            return float(text)
-        for pattern, fix in TRAPS:
-            if pattern.match(text):
-                shown = text or "an empty value"
-                self._refuse(event.start_mark, "NC110", f"ambiguous value: {shown}", fix)
-                return text
+        if number := re.match(NUMBER, text):
+            return float(text) if number[2] else int(text)
+        if fix := _trap(text):
+            shown = text or "an empty value"
+            self._refuse(event.start_mark, "NC110", f"ambiguous value: {shown}", fix)
         return text
 
     def _refuse(self, mark: _ParserMark | None, code: str, message: str, fix: str = "") -> None:
         line, column = _mark(mark)
         self.findings.append(Finding(self.path, line, column, code, message, fix))
+
+
+def _trap(text: str) -> str:
+    """Return what to write instead of an ambiguous plain scalar, or an empty string."""
+    if text.lower() in TRAP_WORDS:
+        return "write true, false or null, or quote it if it is text"
+    if text[0].isalpha():
+        return ""
+    return next((fix for pattern, fix in TRAPS if re.match(pattern, text)), "")
 
 
 def _mark(mark: _ParserMark | None) -> Mark:

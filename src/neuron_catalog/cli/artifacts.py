@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,6 @@ import typer
 from neuron_catalog import __version__
 from neuron_catalog.cli.context import Json, catalog_of, print_columns, print_json
 from neuron_catalog.cli.printing import MARKS, print_plan, say
-from neuron_catalog.manifest import Manifest
 
 Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A folder written by export.")]
 
@@ -36,6 +34,8 @@ def register(app: typer.Typer) -> None:
 
 def verify(artifact: Artifact, as_json: Json = False) -> None:
     """Hold every file of an artifact to the digest in its manifest."""
+    from neuron_catalog.manifest import Manifest
+
     manifest = Manifest.read(artifact)
     manifest.require_intact(artifact)
     if as_json:
@@ -46,6 +46,8 @@ def verify(artifact: Artifact, as_json: Json = False) -> None:
 
 def inspect(artifact: Artifact, as_json: Json = False) -> None:
     """Show what an artifact is, from its manifest alone; the graph is not loaded."""
+    from neuron_catalog.manifest import Manifest
+
     manifest = Manifest.read(artifact)
     if as_json:
         print_json(manifest.model_dump(mode="json"))
@@ -92,6 +94,8 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
 
 
 def _version(package: str) -> str:
+    from importlib import metadata
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.cli.context import Json, catalog_of, print_json
 from neuron_catalog.cli.printing import MARKS, print_checks, print_plan, progress, say
 from neuron_catalog.cli.sizes import with_sizes
 from neuron_catalog.errors import VerificationError
 
 if TYPE_CHECKING:
+    from neuron_catalog.catalog.index import Catalog
     from neuron_catalog.exporting.exporter import Exported
     from neuron_catalog.exporting.request import ExportRequest, Resolved
 

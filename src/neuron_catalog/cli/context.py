@@ -1,4 +1,7 @@
-"""What every command shares: the session, its catalog, and JSON on standard output."""
+"""What every command shares: the session, its catalog, and JSON on standard output.
+
+The command line imports a room when a command enters it, so that `--help` costs next to nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuron_catalog.catalog.index import Catalog, load_catalog
+if TYPE_CHECKING:
+    from neuron_catalog.catalog.index import Catalog
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -25,6 +29,8 @@ class Session:
     @cached_property
     def catalog(self) -> Catalog:
         """The catalog with the user's folders in front."""
+        from neuron_catalog.catalog.index import load_catalog
+
         return load_catalog(self.folders)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from neuron_catalog.cli.context import Json, catalog_of, print_columns, print_json
 from neuron_catalog.errors import CatalogError
@@ -103,6 +102,8 @@ def show(context: typer.Context, architecture: Architecture, as_json: Json = Fal
     if as_json:
         print_json(resolved)
     else:
+        import yaml
+
         typer.echo(yaml.safe_dump(resolved, sort_keys=False, width=110, default_flow_style=None), nl=False)
 
 

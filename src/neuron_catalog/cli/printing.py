@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 
-from neuron_catalog.manifest import Check, Manifest, Plan
+if TYPE_CHECKING:
+    from neuron_catalog.manifest import Check, Manifest, Plan
 
 MARKS = {"passed": "✓", "failed": "✗", "not_run": "–", "deviates": "!"}
 

@@ -53,7 +53,7 @@ class Strict(BaseModel):
         frozen=True,
         extra="forbid",
         validate_default=True,
-        use_attribute_docstrings=True,
+        defer_build=True,
     )
 
 
