@@ -72,15 +72,13 @@ def inspect(artifact: Artifact, as_json: Json = False) -> None:
 
 def doctor(context: typer.Context, as_json: Json = False) -> None:
     """Show versions, catalog folders, and which backends are available here and why not."""
-    from neuron_catalog.exporting.backends import BACKENDS
-
     catalog = catalog_of(context)
     versions = {
         "neuron-catalog": __version__,
         "python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},
     }
-    backends = {name: backend.unavailable() or "available" for name, backend in BACKENDS.items()}
+    backends = _backend_states()
     if as_json:
         folders = [str(folder) for folder in catalog.folders]
         print_json({"versions": versions, "catalog": folders, "backends": backends})
@@ -91,6 +89,15 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
         say(f"  {folder}")
     say("backends:")
     print_columns([(f"  {name}", state) for name, state in backends.items()])
+
+
+def _backend_states() -> dict[str, str]:
+    """Return backend → "available", or why it is not."""
+    try:
+        from neuron_catalog.exporting.backends import BACKENDS
+    except ModuleNotFoundError as error:
+        return {"all": f"{error.name} is not installed"}
+    return {name: backend.unavailable() or "available" for name, backend in BACKENDS.items()}
 
 
 def _version(package: str) -> str:

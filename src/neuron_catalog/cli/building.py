@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from neuron_catalog.exporting.exporter import Exported
     from neuron_catalog.exporting.request import ExportRequest, Resolved
 
-STEPS = 5
+STEPS = 4
+"""How often an export reports that a step begins."""
 
 First = Annotated[
     str | None,

@@ -85,6 +85,8 @@ def report(error: Exception, line: Sequence[str]) -> int:
         command = next((word for word in line if not word.startswith("-")), "")
         cause = error.format_message()
         remedy = f"`neuron-catalog {command} --help` shows what can be written."
+    elif isinstance(error, ModuleNotFoundError) and error.name in ("torch", "transformers"):
+        cause, remedy = f"this command needs {error.name}, which is not installed.", "See the README."
     else:
         cause = f"{type(error).__name__}: {error}"
         remedy = "This is a bug in neuron-catalog; --debug shows where."
