@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neuron_catalog.cli.context import Json, catalog_of, print_json
-from neuron_catalog.cli.printing import MARKS, print_checks, print_plan, progress, say
+from neuron_catalog.cli.printing import print_checks, print_plan, print_row, progress, say
 from neuron_catalog.cli.sizes import with_sizes
 from neuron_catalog.errors import VerificationError
 
@@ -183,32 +183,15 @@ def selftest(
 
     catalog = catalog_of(context)
     names = architectures or list(catalog.architectures)
-    done, failed = [], 0
+    done = []
     for row in rows(catalog, names, backend=backend, seed=seed, jobs=jobs):
         done.append(row)
-        failed += not row.passed
         if not as_json:
-            deviates = [check.name for check in row.checks if check.status == "deviates"]
-            note = f"  (by design not {', '.join(deviates)})" if deviates else ""
-            mark = MARKS["passed" if row.passed else "failed"]
-            say(f"[{mark}] {row.architecture} {row.task} {row.backend} {row.seconds:.1f} s{note}")
-            for line in row.complaint.splitlines():
-                say(f"      {line}")
+            print_row(row)
+    failed = sum(not row.passed for row in done)
     if as_json:
-        print_json(
-            [
-                {
-                    "architecture": row.architecture,
-                    "task": row.task,
-                    "backend": row.backend,
-                    "passed": row.passed,
-                    "error": row.error,
-                    "seconds": round(row.seconds, 3),
-                    "checks": [check.model_dump(mode="json") for check in row.checks],
-                }
-                for row in sorted(done, key=lambda row: (row.architecture, row.task))
-            ]
-        )
+        done.sort(key=lambda row: (row.architecture, row.task))
+        print_json([row.model_dump(mode="json") for row in done])
     else:
         say(f"{len(done) - failed} of {len(done)} passed.")
     if failed:

@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 from neuron_catalog import __version__
 from neuron_catalog.cli import artifacts, building, listing
 from neuron_catalog.cli.context import Session
-from neuron_catalog.errors import CatalogError, NeuronCatalogError
+from neuron_catalog.errors import CatalogError, NeuronCatalogError, RequestError
 
 INTERRUPTED = 130
 GLOBAL_OPTIONS = {"--catalog": True, "--debug": False}
@@ -75,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def report(error: Exception, line: Sequence[str]) -> int:
     """Print cause and remedy, and return the exit code. Findings in a catalog stand one a line."""
+    if isinstance(error, ModuleNotFoundError) and error.name in ("torch", "transformers"):
+        error = RequestError(f"This command needs {error.name}, which is not installed.", "See the README.")
     if isinstance(error, CatalogError):
         count = len(error.findings)
         cause, remedy = f"the catalog has {count} problem{'s' * (count != 1)}.", ""
@@ -85,8 +87,6 @@ def report(error: Exception, line: Sequence[str]) -> int:
         command = next((word for word in line if not word.startswith("-")), "")
         cause = error.format_message()
         remedy = f"`neuron-catalog {command} --help` shows what can be written."
-    elif isinstance(error, ModuleNotFoundError) and error.name in ("torch", "transformers"):
-        cause, remedy = f"this command needs {error.name}, which is not installed.", "See the README."
     else:
         cause = f"{type(error).__name__}: {error}"
         remedy = "This is a bug in neuron-catalog; --debug shows where."

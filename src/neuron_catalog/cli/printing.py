@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from neuron_catalog.exporting.selftest import Row
     from neuron_catalog.manifest import Check, Manifest, Plan
 
 MARKS = {"passed": "✓", "failed": "✗", "not_run": "–", "deviates": "!"}
@@ -84,3 +85,13 @@ def print_plan(plan: Plan) -> None:
             say(f"  {tensor.name}: {tensor.dtype}[{dims}]" + ("" if pad is None else f" padded with {pad}"))
     for waiver in plan.waivers:
         say(f"by design not {waiver.check}: {waiver.reason}")
+
+
+def print_row(row: Row) -> None:
+    """Print the outcome of one row of the selftest, and what is wrong with it."""
+    deviates = [check.name for check in row.checks if check.status == "deviates"]
+    note = f"  (by design not {', '.join(deviates)})" if deviates else ""
+    mark = MARKS["passed" if row.passed else "failed"]
+    say(f"[{mark}] {row.architecture} {row.task} {row.backend} {row.seconds:.1f} s{note}")
+    for line in row.complaint.splitlines():
+        say(f"      {line}")

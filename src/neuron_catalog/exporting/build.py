@@ -14,7 +14,7 @@ from neuron_catalog.exporting.comparisons import Tolerance
 from neuron_catalog.exporting.fills import make_inputs
 from neuron_catalog.exporting.publish import require_space
 from neuron_catalog.exporting.request import Resolved
-from neuron_catalog.exporting.validator import Subject
+from neuron_catalog.exporting.subject import Subject
 from neuron_catalog.manifest import Plan, SourceRecord
 from neuron_catalog.models.sources import EagerModel, Source
 from neuron_catalog.models.weights import outputs_depending_on, weight_facts

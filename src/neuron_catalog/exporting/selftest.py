@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import computed_field
 
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.errors import NeuronCatalogError, first_line
@@ -18,13 +20,12 @@ from neuron_catalog.exporting.build import Built, build
 from neuron_catalog.exporting.exporter import silent
 from neuron_catalog.exporting.request import ExportRequest, Resolved, resolve
 from neuron_catalog.exporting.validator import check_values, validate
-from neuron_catalog.manifest import Check
+from neuron_catalog.manifest import Check, Record
 from neuron_catalog.models.sources import TinySource
 from neuron_catalog.models.wrappers import WRAPPERS
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Record):
     """The outcome for one architecture and task. `error` is set when it did not come to checks."""
 
     architecture: str
@@ -34,6 +35,7 @@ class Row:
     error: str = ""
     seconds: float = 0.0
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def passed(self) -> bool:
         """Whether everything ran and nothing failed."""
@@ -86,7 +88,6 @@ def run_job(job: Job) -> Row:
     """Export one tiny model into a folder that is thrown away, and examine it."""
     started = time.perf_counter()
     request = ExportRequest(architecture=job.architecture, task=job.task, backend=job.backend, seed=job.seed)
-    row = Row(job.architecture, job.task, job.backend or "")
     try:
         with tempfile.TemporaryDirectory(prefix="neuron-catalog-") as folder:
             resolved = resolve(request, Catalog(job.folders))
@@ -94,10 +95,11 @@ def run_job(job: Job) -> Row:
             outcomes = validate(built.subject)
             stale = _stale_waivers(built, outcomes)
             checks = (*outcomes, negative_control(built, resolved), *stale)
-        row = replace(row, backend=resolved.backend_name, checks=checks)
+        outcome: dict[str, Any] = {"backend": resolved.backend_name, "checks": checks}
     except NeuronCatalogError as error:
-        row = replace(row, error=first_line(error))
-    return replace(row, seconds=time.perf_counter() - started)
+        outcome = {"backend": job.backend or "", "error": first_line(error)}
+    seconds = round(time.perf_counter() - started, 3)
+    return Row(architecture=job.architecture, task=job.task, seconds=seconds, **outcome)
 
 
 def negative_control(built: Built, resolved: Resolved) -> Check:

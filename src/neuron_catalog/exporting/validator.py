@@ -7,103 +7,15 @@ weights in memory. Inputs are fresh: none of them was used for tracing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 
 import torch
-from torch import Tensor, nn
 
-from neuron_catalog.errors import RequestError, VerificationError, first_line
-from neuron_catalog.exporting.backends.protocol import CompiledGraph, DynamicBatch
-from neuron_catalog.exporting.comparisons import (
-    Tolerance,
-    compare,
-    difference,
-    too_large,
-    unmasked,
-)
-from neuron_catalog.exporting.fills import Inputs, Pattern, changed, make_inputs
+from neuron_catalog.errors import VerificationError
+from neuron_catalog.exporting.backends.protocol import DynamicBatch
+from neuron_catalog.exporting.comparisons import Tolerance, compare, difference, too_large, unmasked
+from neuron_catalog.exporting.fills import changed, make_inputs
+from neuron_catalog.exporting.subject import PATTERNS, Outputs, Subject
 from neuron_catalog.manifest import Check, Difference, Plan
-from neuron_catalog.models.wrappers import Oracle
-
-PATTERNS: tuple[Pattern, ...] = ("full", "right_padded", "mixed_lengths")
-Outputs = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Run:
-    """One set of inputs with what the compiled graph and the eager model made of it."""
-
-    seed: int
-    inputs: Inputs
-    compiled: Outputs
-    eager: Outputs
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A compiled graph under examination, with everything it is compared to."""
-
-    plan: Plan
-    graph: CompiledGraph
-    wrapped: nn.Module
-    """The eager module that was compiled."""
-    oracle: Oracle
-    tolerance: Tolerance
-    seed: int
-    """The seed that was traced; fresh inputs take the following ones."""
-
-    def compiled(self, inputs: Inputs, graph: CompiledGraph | None = None) -> Outputs:
-        """Run the graph by position, as a runtime does.
-
-        Raises:
-            VerificationError: if it fails, or does not return a flat tuple of as many tensors as planned.
-        """
-        names = [tensor.name for tensor in self.plan.outputs]
-        try:
-            given = (graph or self.graph)(*inputs.values())
-        except (RuntimeError, ValueError, IndexError) as error:
-            raise VerificationError(f"the compiled graph failed to run: {_last_line(error)}") from error
-        if not isinstance(given, tuple) or not all(isinstance(value, Tensor) for value in given):
-            raise VerificationError(f"the graph returns {type(given).__name__}, not a flat tuple of tensors")
-        if len(given) != len(names):
-            raise VerificationError(
-                f"the graph returns {len(given)} outputs, the plan has {len(names)}: {', '.join(names)}"
-            )
-        return dict(zip(names, given, strict=True))
-
-    def eager(self, inputs: Inputs) -> Outputs:
-        """Run the unwrapped model.
-
-        Raises:
-            RequestError: if the model itself refuses the inputs.
-        """
-        try:
-            with torch.no_grad():
-                return self.oracle(inputs)
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            raise RequestError(
-                f"The eager {self.plan.architecture} model refuses the example inputs: {first_line(error)}",
-                "Check the config and the inputs in the architecture's YAML.",
-            ) from error
-
-    @cached_property
-    def runs(self) -> tuple[Run, ...]:
-        """One run for each mask pattern, each with a seed of its own."""
-        return tuple(self._run(self.seed + 1 + i, pattern) for i, pattern in enumerate(PATTERNS))
-
-    def _run(self, seed: int, pattern: Pattern) -> Run:
-        inputs = make_inputs(self.plan, seed, pattern)
-        return Run(seed, inputs, self.compiled(inputs), self.eager(inputs))
-
-    @property
-    def mixed(self) -> Run:
-        """The run whose rows have different lengths."""
-        return self.runs[-1]
-
-    def other_inputs(self) -> Inputs:
-        """Return inputs of another seed than all runs'."""
-        return make_inputs(self.plan, self.seed + 1 + len(PATTERNS))
 
 
 def validate(subject: Subject) -> tuple[Check, ...]:
@@ -345,8 +257,3 @@ def _resized(plan: Plan, axis: str, size: int) -> Plan:
 
 def _not_run(name: str, reason: str) -> Check:
     return Check(name=name, status="not_run", detail=reason)
-
-
-def _last_line(error: BaseException) -> str:
-    """TorchScript puts its traceback before the message."""
-    return (str(error).strip() or type(error).__name__).splitlines()[-1]

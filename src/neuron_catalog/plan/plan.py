@@ -78,11 +78,7 @@ def make_plan(catalog: Catalog, name: str, task: str, config: Any, choices: Choi
         outputs=binding.outputs(),
         atol=choices.atol or architecture.atol or family.atol,
         atol_from_caller=choices.atol is not None,
-        waivers=tuple(
-            Waiver(check=deviation.check, reason=deviation.reason)
-            for deviation in architecture.deviations
-            if not deviation.tasks or task in deviation.tasks
-        ),
+        waivers=binding.waivers(),
         compiler=dict(architecture.compiler),
     )
 
@@ -106,6 +102,13 @@ class _Binding:
                     f"allows: its config gives at most {largest} ({limit.at_most}).",
                     f"Use --{limit.axis} {largest} or less.",
                 )
+
+    def waivers(self) -> tuple[Waiver, ...]:
+        return tuple(
+            Waiver(check=deviation.check, reason=deviation.reason)
+            for deviation in self.architecture.deviations
+            if not deviation.tasks or self.task in deviation.tasks
+        )
 
     def inputs(self) -> tuple[InputTensor, ...]:
         selected = [

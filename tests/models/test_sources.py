@@ -1,0 +1,46 @@
+"""Tiny models are the same everywhere, and loading leaves no trace in the process."""
+
+import torch
+import transformers
+
+from neuron_catalog.exporting.request import ExportRequest, resolve
+from neuron_catalog.models.sources import quiet_transformers
+
+
+def load(catalog, seed):
+    resolved = resolve(ExportRequest(architecture="esm", task="fill-mask", seed=seed), catalog)
+    return resolved.source.load(resolved.plan).module
+
+
+def test_tiny_models_are_seeded(catalog):
+    first, again, other = (load(catalog, seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_tiny_models_leave_the_random_state_alone(catalog):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    load(catalog, 1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_tiny_models_have_no_weight_that_could_be_left_out_unseen(catalog):
+    for name, parameter in load(catalog, 0).named_parameters():
+        assert parameter.numel() == 1 or len(parameter.unique()) > 1, name
+
+
+def test_tiny_models_are_in_eval_mode_and_float32(catalog):
+    model = load(catalog, 0)
+    assert not model.training
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_transformers_is_as_talkative_after_as_before():
+    log = transformers.utils.logging
+    before = (log.get_verbosity(), log.is_progress_bar_enabled())
+    with quiet_transformers():
+        assert log.get_verbosity() == log.ERROR
+        assert not log.is_progress_bar_enabled()
+    assert (log.get_verbosity(), log.is_progress_bar_enabled()) == before
