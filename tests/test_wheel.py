@@ -1,0 +1,32 @@
+"""The catalog ships inside the wheel."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from neuron_catalog.catalog.index import load_catalog
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.slow
+def test_wheel_brings_the_whole_catalog_and_works_without_the_checkout(tmp_path):
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "--wheel-dir", str(tmp_path), str(ROOT)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("neuron_catalog-*.whl")
+    installed = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(installed)
+    script = (
+        f"import sys; sys.path.insert(0, {str(installed)!r})\n"
+        "from neuron_catalog.catalog.index import load_catalog, shipped_folder\n"
+        "catalog = load_catalog()\n"
+        "assert shipped_folder().name == '_catalog', shipped_folder()\n"
+        "assert catalog.check() == ()\n"
+        "print(*catalog.architectures)"
+    )
+    command = [sys.executable, "-c", script]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert listed.stdout.split() == list(load_catalog().architectures)
