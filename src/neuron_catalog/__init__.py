@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from neuron_catalog.version import __version__
 
 if TYPE_CHECKING:
     from neuron_catalog.catalog.index import Catalog, load_catalog, mandatory_axes, supported_tasks

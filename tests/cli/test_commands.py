@@ -136,3 +136,15 @@ def test_architecture_taken_out_of_the_catalog_works_as_a_user_overlay(run, tmp_
     monkeypatch.setenv(index.PATH_VARIABLE, "overlay")
     assert run("list-tasks", "esm")[0] == 0
     assert run("validate", "out")[0] == 0
+
+
+def test_new_architecture_works_on_the_spot_from_one_yaml(run, tmp_path, catalog):
+    architectures = tmp_path / "mine" / "architectures"
+    architectures.mkdir(parents=True)
+    text = catalog.file_of("bert").read_text().replace("architecture: bert", "architecture: ernie")
+    (architectures / "ernie.yaml").write_text(text)
+    assert run("--catalog", "mine", "check")[0] == 0
+    code, out, err = run("--catalog", "mine", "selftest", "ernie")
+    assert (code, out.splitlines()[-1]) == (0, "6 of 6 passed.")
+    assert run("--catalog", "mine", "export", "ernie", "--task", "fill-mask", "out")[0] == 0
+    assert run("list-tasks", "ernie")[0] == 4

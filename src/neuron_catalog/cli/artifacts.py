@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from neuron_catalog import __version__
 from neuron_catalog.cli.context import Json, catalog_of, print_columns, print_json
 from neuron_catalog.cli.printing import MARKS, print_plan, say
+from neuron_catalog.version import __version__
 
 Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A folder written by export.")]
 

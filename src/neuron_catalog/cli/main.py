@@ -12,10 +12,10 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from neuron_catalog import __version__
 from neuron_catalog.cli import artifacts, building, listing
 from neuron_catalog.cli.context import Session
 from neuron_catalog.errors import CatalogError, NeuronCatalogError, RequestError
+from neuron_catalog.version import __version__
 
 INTERRUPTED = 130
 GLOBAL_OPTIONS = {"--catalog": True, "--debug": False}

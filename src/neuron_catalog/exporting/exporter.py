@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import nn
 
-from neuron_catalog import __version__
 from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.exporting.build import Built, OnStep, build
 from neuron_catalog.exporting.publish import publication, require_free
@@ -23,6 +22,7 @@ from neuron_catalog.manifest import (
     Plan,
     record_file,
 )
+from neuron_catalog.version import __version__
 
 
 @dataclass(frozen=True)
