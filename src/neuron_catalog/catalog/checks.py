@@ -43,9 +43,11 @@ def check_family(entry: Entry[Family], around: Surroundings) -> Iterator[Finding
     for name, axis in family.axes.items():
         if (axis.suggest is None) == (axis.default is None):
             message = f"axis {name} needs exactly one of suggest and default"
-            yield source.finding(("axes", name), "NC311", message)
+            fix = "add one" if axis.suggest is None else "remove one"
+            yield source.finding(("axes", name), "NC311", message, fix)
         yield from _unknown(entry, ("axes", name, "only_for"), axis.only_for, around.tasks, "task")
-    known_dims = {*family.axes, *DERIVED_DIMS}.union(*around.normalized_configs.values())
+    config_keys = set[str]().union(*around.normalized_configs.values())
+    known_dims = {*family.axes, *DERIVED_DIMS, *config_keys}
     for name, tensor in family.inputs.items():
         where: YamlPath = ("inputs", name)
         yield from _unknown(entry, (*where, "shape"), tensor.shape, known_dims, "dim")
@@ -59,6 +61,8 @@ def check_family(entry: Entry[Family], around: Surroundings) -> Iterator[Finding
             yield source.finding((*where, "fill"), "NC305", message)
         if tensor.below is not None:
             yield from _unknown(entry, (*where, "below"), [tensor.below], known_dims, "dim")
+        keys = tensor.pad if isinstance(tensor.pad, tuple) else ()
+        yield from _unknown(entry, (*where, "pad"), keys, config_keys, "normalized-config key")
     for name, output in family.outputs.items():
         where = ("outputs", name)
         dims = known_dims | {"_"}
@@ -93,26 +97,34 @@ def check_architecture(entry: Entry[Architecture], around: Surroundings) -> Iter
             message = f"{bound.version!r} is no version bound"
             fix = 'write it as pip does: ">=5.9"'
             yield source.finding(("requires", package, "version"), "NC309", message, fix)
+    yield from _listed_twice(entry)
     family = around.families.get(architecture.family)
     aliases = around.normalized_configs.get(architecture.normalized_config)
     if family is not None and aliases is not None:
-        yield from _check_tasks_and_outputs(entry, family, around)
-        yield from _check_inputs(entry, family, aliases)
-        yield from _check_axes(entry, family, aliases)
+        names = [
+            *_check_tasks_and_outputs(entry, family, around),
+            *_check_inputs(entry, family, aliases),
+            *_check_dims(entry, family, aliases),
+        ]
+        yield from names
+        if not names:  # else the axes in use are not known, and one typo would give many findings
+            yield from _check_axes(entry, family, aliases)
         yield from _check_promises(entry, family)
 
 
 def _check_tasks_and_outputs(
     entry: Entry[Architecture], family: Family, around: Surroundings
 ) -> Iterator[Finding]:
-    selectable = {name for name, out in family.outputs.items() if not isinstance(out, PerLayer)}
     yield from _unknown(entry, ("tasks",), entry.document.tasks, around.tasks, "task")
     for task, outputs in entry.document.tasks.items():
         where: YamlPath = ("tasks", task)
-        yield from _unknown(entry, where, outputs, selectable, "output")
+        yield from _unknown(entry, where, outputs, family.outputs, "output")
         for position, name in enumerate(outputs):
             output = family.outputs.get(name)
-            if isinstance(output, Mapping) and task not in output:
+            if isinstance(output, PerLayer):
+                message = f"{name} is given for --{output.option} and cannot be selected"
+                yield entry.source.finding((*where, position), "NC303", message, "remove it")
+            if isinstance(output, Mapping) and task not in output and task in around.tasks:
                 message = f"family {family.family} gives {name} no shape for {task}"
                 fix = f"it has shapes for: {', '.join(sorted(output))}"
                 yield entry.source.finding((*where, position), "NC303", message, fix)
@@ -129,6 +141,49 @@ def _check_inputs(
             yield from _check_when(entry, (*where, "when"), use.when, aliases)
 
 
+def _check_dims(entry: Entry[Architecture], family: Family, aliases: Mapping[str, str]) -> Iterator[Finding]:
+    """Check that the normalized config knows every size that the selected tensors need."""
+    architecture = entry.document
+    known = {*family.axes, *aliases, "_"}
+    needed: dict[YamlPath, Iterable[str]] = {}
+    for position, use in enumerate(architecture.inputs):
+        name = use.name if isinstance(use, ConditionalInput) else use
+        if tensor := family.inputs.get(name):
+            below = [tensor.below] if tensor.below else []
+            needed["inputs", position] = [*tensor.shape, *below]
+    for task, outputs in architecture.tasks.items():
+        for position, name in enumerate(outputs):
+            output = family.outputs.get(name, ())
+            if not isinstance(output, PerLayer):
+                shape = output.get(task, ()) if isinstance(output, Mapping) else output
+                needed["tasks", task, position] = shape
+    for where, dims in needed.items():
+        for dim in dims:
+            lacking = [key for key in DERIVED_DIMS.get(dim, (dim,)) if key not in known]
+            for key in lacking:
+                message = f"normalized config {architecture.normalized_config} has no {key}, needed for this"
+                fix = "add the key, or name another normalized config"
+                yield entry.source.finding(where, "NC313", message, fix)
+
+
+def _listed_twice(entry: Entry[Architecture]) -> Iterator[Finding]:
+    """A list says what there is; saying it twice is a slip."""
+    architecture = entry.document
+    inputs = [use.name if isinstance(use, ConditionalInput) else use for use in architecture.inputs]
+    lists: dict[YamlPath, Iterable[str]] = {
+        ("inputs",): inputs,
+        ("mandatory_axes",): architecture.mandatory_axes,
+        ("limits",): [limit.axis for limit in architecture.limits],
+        **{("tasks", task): outputs for task, outputs in architecture.tasks.items()},
+    }
+    for where, names in lists.items():
+        seen: set[str] = set()
+        for position, name in enumerate(names):
+            if name in seen:
+                yield entry.source.finding((*where, position), "NC312", f"{name} is listed twice", "keep one")
+            seen.add(name)
+
+
 def _check_axes(entry: Entry[Architecture], family: Family, aliases: Mapping[str, str]) -> Iterator[Finding]:
     architecture, source = entry.document, entry.source
     yield from _unknown(entry, ("mandatory_axes",), architecture.mandatory_axes, family.axes, "axis")
@@ -137,8 +192,9 @@ def _check_axes(entry: Entry[Architecture], family: Family, aliases: Mapping[str
         if name in family.axes and name not in used:
             message = f"no task of {architecture.architecture} has the axis {name}"
             yield source.finding(("mandatory_axes", position), "NC304", message, "remove it")
+    misspelt = set(architecture.mandatory_axes) - set(family.axes)
     for name in sorted(used - set(architecture.mandatory_axes)):
-        if family.axes[name].default is None:
+        if family.axes[name].default is None and not nearest(name, misspelt).startswith("did"):
             message = f"axis {name} is used and has no default, but is not listed"
             yield source.finding(("mandatory_axes",), "NC304", message, "add it")
     tiny = ("tiny", "axes")
@@ -167,7 +223,14 @@ def _check_when(
     entry: Entry[Architecture], where: YamlPath, when: When | None, aliases: Mapping[str, str]
 ) -> Iterator[Finding]:
     tasks = entry.document.tasks
-    for condition in all_of(when):
+    named = sorted({condition.task for condition in all_of(when) if isinstance(condition, TaskIs)})
+    if len(named) > 1:
+        message = f"the condition never holds: a task is not both {' and '.join(named)}"
+        yield entry.source.finding(where, "NC306", message, "a list means AND; keep one")
+        return
+    outer = where
+    for position, condition in enumerate(all_of(when)):
+        where = (*outer, position) if isinstance(when, tuple) else outer
         if isinstance(condition, TaskIs):
             if condition.task not in tasks:
                 message = f"the condition never holds: there is no task {condition.task} here"

@@ -35,6 +35,28 @@ D = TypeVar("D", bound=Strict)
 PATH_VARIABLE = "NEURON_CATALOG_PATH"
 
 
+class _Families(Mapping[str, Family]):
+    """Family name → family. Each is read and checked when it is first asked for."""
+
+    def __init__(self, files: Mapping[str, Path], around: Surroundings) -> None:
+        self._files = files
+        self._around = around
+        self._known: dict[str, Family] = {}
+
+    def __getitem__(self, name: str) -> Family:
+        if name not in self._known:
+            entry = load(self._files[name], Family)
+            _raise_if_any(check_family(entry, self._around))
+            self._known[name] = entry.document
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
 class Catalog:
     """All documents by name. Build one with `load_catalog`."""
 
@@ -91,9 +113,7 @@ class Catalog:
     def families(self) -> Mapping[str, Family]:
         """Family name → family."""
         around = Surroundings(frozenset(self.tasks), {}, self.normalized_configs)
-        entries = [load(path, Family) for path in self._named_files("families").values()]
-        _raise_if_any(f for entry in entries for f in check_family(entry, around))
-        return {entry.document.family: entry.document for entry in entries}
+        return _Families(self._named_files("families"), around)
 
     def file_of(self, name: str) -> Path:
         """Return the file that defines an architecture.
@@ -132,8 +152,10 @@ class Catalog:
         Raises:
             RequestError: if there is none.
         """
+        if word in self.tasks:
+            return word
         for name, task in self.tasks.items():
-            if word == name or word in task.synonyms:
+            if word in task.synonyms:
                 return name
         raise RequestError(
             f"There is no task {word!r}; {nearest(word, self.tasks)}",

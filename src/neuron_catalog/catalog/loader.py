@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +16,7 @@ from pydantic_core import ErrorDetails
 from neuron_catalog.catalog.source import YamlFile, YamlPath, read_yaml
 from neuron_catalog.errors import CatalogError, Finding, nearest
 from neuron_catalog.schema.documents import DOCUMENTS, json_schema
-from neuron_catalog.schema.words import Strict
+from neuron_catalog.schema.words import SPELLINGS, Strict
 
 D = TypeVar("D", bound=Strict)
 
@@ -36,8 +37,9 @@ def kind_of(path: Path) -> str:
     """
     if path.name in ("tasks.yaml", "normalized_configs.yaml"):
         return path.stem
-    if path.suffix == ".yaml" and path.parent.name in ("architectures", "families"):
-        return {"architectures": "architecture", "families": "family"}[path.parent.name]
+    folder = path.absolute().parent.name
+    if path.suffix == ".yaml" and folder in ("architectures", "families"):
+        return {"architectures": "architecture", "families": "family"}[folder]
     message = "not a catalog file"
     fix = "a catalog has architectures/*.yaml, families/*.yaml, tasks.yaml and normalized_configs.yaml"
     raise CatalogError([Finding(path, 1, 1, "NC200", message, fix)])
@@ -60,30 +62,54 @@ def _findings(source: YamlFile, errors: list[ErrorDetails], model: type[Strict])
     placed = [(_path_in(source.value, error["loc"]), error) for error in errors]
     extras = {where for where, error in placed if error["type"] == "extra_forbidden"}
     findings = []
+    refused: dict[YamlPath, list[ErrorDetails]] = {}
     for where, error in placed:
         if error["type"] == "missing":
             parent, name = where, str(error["loc"][-1])
             if any(e[:-1] == parent and nearest(str(e[-1]), [name]).startswith("did") for e in extras):
                 continue  # the misspelt key is reported already
             findings.append(source.finding(parent, "NC201", f"the key {name!r} is missing here"))
-        elif error["type"] == "too_short" and any(w[: len(where)] == where != w for w, _ in placed):
-            continue  # short only because an item was refused
         elif error["type"] == "extra_forbidden":
-            fix = nearest(str(where[-1]), _keys_at(model, where[:-1]))
+            allowed = _keys_at(model, where[:-1])
+            alone = "it cannot stand beside the other keys here"
+            fix = alone if where[-1] in allowed else nearest(str(where[-1]), allowed)
             findings.append(source.finding(where, "NC202", f"unknown key {where[-1]!r}", fix))
-        else:
-            shown = ".".join(map(str, where)) or "the document"
-            findings.append(source.finding(where, "NC203", f"{shown}: {_sentence(error)}"))
+        elif not any(other[: len(where)] == where != other for other, _ in placed):
+            refused.setdefault(where, []).append(error)  # else it is refused only because a part of it is
+    for where, alternatives in refused.items():
+        shown = ".".join(map(str, where)) or "the document"
+        findings.append(source.finding(where, "NC203", f"{shown}: {_sentence(alternatives)}"))
     return findings
 
 
-def _sentence(error: ErrorDetails) -> str:
-    text = error["msg"].replace("Input should", "should").replace("valid dictionary", "mapping")
-    text = text.split(" or instance of")[0]
-    given = error["input"]
-    if isinstance(given, (str, int, float, bool)) or given is None:
-        text += f", not {given!r}"
-    return text[:1].lower() + text[1:]
+TYPES = {
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "mapping_type": "a mapping",
+    "model_type": "a mapping",
+    "string_type": "text",
+    "tuple_type": "a list",
+}
+"""Kind of pydantic error → the type that a value should have, in the words of YAML and not of Python."""
+
+
+def _sentence(alternatives: list[ErrorDetails]) -> str:
+    """Say what a value should be; one that may be of several types has an error for each."""
+    fitting = [error for error in alternatives if error["type"] not in TYPES]
+    if not fitting:
+        text = "should be " + " or ".join(TYPES[error["type"]] for error in alternatives)
+    elif fitting[0]["type"] == "too_short":
+        return "should not be empty"
+    elif fitting[0]["type"] == "string_pattern_mismatch":
+        text = f"should be {SPELLINGS[fitting[0]['ctx']['pattern']]}"
+    else:
+        text = fitting[0]["msg"].replace("Input should", "should").replace("String should", "should")
+    given = alternatives[0]["input"]
+    if isinstance(given, str):
+        return f"{text}, not {given!r}" if len(given) <= 40 else text
+    return text if isinstance(given, (dict, list)) else f"{text}, not {json.dumps(given)}"
 
 
 def _path_in(value: Any, loc: tuple[str | int, ...]) -> YamlPath:
@@ -125,5 +151,6 @@ def _children(schema: dict[str, Any], step: str | int, root: Any) -> list[dict[s
     elif step in schema.get("properties", {}):
         found = [schema["properties"][step]]
     else:
-        found = list(schema.get("patternProperties", {}).values())
+        rest = schema.get("additionalProperties")
+        found = [*schema.get("patternProperties", {}).values(), *([rest] if isinstance(rest, dict) else [])]
     return [branch for child in found for branch in _branches(child, root)]

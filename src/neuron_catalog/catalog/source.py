@@ -23,6 +23,9 @@ MAX_DEPTH = 20
 YamlPath = tuple[str | int, ...]
 """The keys and list positions that lead to a value."""
 
+NO_KEY = -1
+"""The step into what has no key of its own: a key itself, or the value of a refused key."""
+
 
 class _ParserMark(Protocol):
     """PyYAML's marks, which count from 0; its C and Python parsers have a class each."""
@@ -54,30 +57,36 @@ class YamlFile:
         return Finding(self.path, mark.line, mark.column, code, message, fix)
 
 
+LINE_END = "\r\n|[\r\n\x85\u2028\u2029]"
 CONSTANTS = {"true": True, "false": False, "null": None}
-NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+([eE][+-]?[0-9]+)?)?\Z"
-"""What a plain number must look like: an integer, or a float with digits around the point."""
+NUMBER = r"-?(0|[1-9][0-9]{0,17})(\.[0-9]+([eE][+-][0-9]{1,2})?)?\Z"
+"""What a plain number must look like: an integer, or a float with digits around the point. All are finite."""
 
 TRAP_WORDS = {"yes", "no", "on", "off", "y", "n", "true", "false", "null", "~", ""}
 TRAPS = (
     (
-        r"[+-]?[0-9.]+[eE][+-]?[0-9]+\Z",
-        "YAML 1.1 reads this as text: write digits around the point, such as 1.0e-3",
+        r"-?(0|[1-9][0-9]*)\.[0-9]+[eE][+-][0-9]{3,}\Z|-?[1-9][0-9]{18,}(\.[0-9]+([eE][+-][0-9]+)?)?\Z",
+        "a number has at most 18 digits before the point and 2 in the exponent: quote it if it is text",
+    ),
+    (
+        r"[+-]?[0-9._]+[eE][+-]?[0-9]+\Z",
+        "YAML versions differ here: write digits around the point and a signed exponent, such as 1.0e-3",
+    ),
+    (
+        r"[+-]?(0[0-9_]+(\.[0-9_]*)?|0[xob][0-9a-fA-F_]+|[0-9.][0-9.]*_[0-9._]*)\Z",
+        "write a plain decimal number, or quote it if it is text",
     ),
     (
         r"[+-]?([0-9]+\.|\.[0-9]+|[0-9]+\.[0-9]+)\Z|\+[0-9]+\Z",
         "write digits around the point and no plus sign, such as 0.5",
     ),
     (
-        r"[+-]?[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?\Z",
+        r"[+-]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?\Z",
         "YAML 1.1 reads this as a base-60 number: quote it if it is text",
     ),
-    (
-        r"[+-]?(0[0-9_]+|0[xob][0-9a-fA-F_]+|[0-9][0-9_]*_[0-9_]*)\Z",
-        "write a plain decimal number, or quote it if it is text",
-    ),
     (r"[+-]?\.(inf|nan|Inf|NaN|INF|NAN)\Z", "infinity and not-a-number have no place in a catalog"),
-    (r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?\Z", "quote dates"),
+    (r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt \t].*)?\Z", "quote dates"),
+    (r"(=|<<)\Z", "YAML 1.1 gives this a meaning of its own: quote it"),
 )
 """Plain scalars that look like a value to some readers of YAML and like text to others, and what to write."""
 
@@ -128,9 +137,10 @@ class _Composer:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             message = " ".join(filter(None, (error.context, error.problem)))
-            self._refuse(mark, "NC103", f"not valid YAML: {message}")
+            self._refuse(mark, "NC103", f"not valid YAML: {message}", self._cure(error.problem or "", mark))
         except yaml.reader.ReaderError as error:
-            self._refuse(None, "NC103", f"not valid YAML: {error.reason}")
+            place = _end_of(self.text.encode()[: error.position].decode(errors="ignore"))
+            self._refuse(place, "NC103", f"not valid YAML: {error.reason}", "remove the character")
         return None
 
     def _document(self) -> Any:
@@ -147,7 +157,7 @@ class _Composer:
                     break
                 value = self._value(next(events), events, ())
         if documents == 0:
-            self._refuse(None, "NC104", "the file is empty")
+            self._refuse(None, "NC104", "the file is empty", "write one document or remove the file")
         return value
 
     def _value(self, event: yaml.Event, events: Iterator[yaml.Event], where: YamlPath) -> Any:
@@ -157,15 +167,16 @@ class _Composer:
             return None
         assert isinstance(event, yaml.NodeEvent)
         if event.anchor:
-            self._refuse(event.start_mark, "NC105", f"anchor &{event.anchor}", "repeat the value")
+            fix = "remove it and repeat the value where it is needed"
+            self._refuse(event.start_mark, "NC105", f"anchor &{event.anchor}", fix)
         if tag := getattr(event, "tag", None):
             fix = "remove the tag: files hold data only"
             self._refuse(event.start_mark, "NC106", f"tag {tag}", fix)
         if len(where) > MAX_DEPTH:
-            self._refuse(event.start_mark, "NC107", f"nested deeper than {MAX_DEPTH} levels")
+            self._refuse(event.start_mark, "NC107", f"nested deeper than {MAX_DEPTH} levels", "flatten it")
             raise _TooDeepError
         if isinstance(event, yaml.ScalarEvent):
-            return self._scalar(event)
+            return event.value if event.anchor or tag else self._scalar(event)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(events, where)
         return self._mapping(events, where)
@@ -181,25 +192,31 @@ class _Composer:
         while not isinstance(event := next(events), yaml.MappingEndEvent):
             mark = _mark(event.start_mark)
             key = self._key(event, events, where)
-            if key in items:
+            if key is None:
+                self._value(next(events), events, (*where, NO_KEY))
+            elif key in items:
                 first = self.marks[(*where, key)].line
                 fix = f"the first is on line {first}; keep one"
                 self._refuse(event.start_mark, "NC108", f"duplicate key {key!r}", fix)
-                self._value(next(events), events, (*where, f"{key} (again)"))
-                continue
-            self.marks[(*where, key)] = mark
-            items[key] = self._value(next(events), events, (*where, key))
+                self._value(next(events), events, (*where, NO_KEY))
+            else:
+                self.marks[(*where, key)] = mark
+                items[key] = self._value(next(events), events, (*where, key))
         return items
 
-    def _key(self, event: yaml.Event, events: Iterator[yaml.Event], where: YamlPath) -> str:
-        value = self._value(event, events, (*where, "(key)"))
-        self.marks.pop((*where, "(key)"), None)
+    def _key(self, event: yaml.Event, events: Iterator[yaml.Event], where: YamlPath) -> str | None:
+        """Return the key, or nothing if it was refused."""
+        if isinstance(event, yaml.ScalarEvent) and event.value == "<<" and not event.style:
+            self._refuse(event.start_mark, "NC105", "merge key <<", "repeat the values")
+            return None
+        value = self._value(event, events, (*where, NO_KEY))
         if isinstance(value, str):
-            if value == "<<":
-                self._refuse(event.start_mark, "NC105", "merge key <<", "repeat the values")
             return value
-        self._refuse(event.start_mark, "NC109", f"the key {value!r} is not text", "quote it")
-        return f"(not text, line {_mark(event.start_mark).line})"
+        if isinstance(event, yaml.ScalarEvent):
+            self._refuse(event.start_mark, "NC109", f"the key {event.value} is not text", "quote it")
+        elif not isinstance(event, yaml.AliasEvent):
+            self._refuse(event.start_mark, "NC109", "a list or mapping as key", "keys are text")
+        return None
 
     def _scalar(self, event: yaml.ScalarEvent) -> Any:
         text: str = event.value
@@ -210,12 +227,22 @@ class _Composer:
         if number := re.match(NUMBER, text):
             return float(text) if number[2] else int(text)
         if fix := _trap(text):
-            shown = text or "an empty value"
-            self._refuse(event.start_mark, "NC110", f"ambiguous value: {shown}", fix)
+            shown = text if len(text) <= 40 else f"{text[:40]}…"
+            self._refuse(event.start_mark, "NC110", f"ambiguous value: {shown or 'an empty value'}", fix)
         return text
 
+    def _cure(self, problem: str, mark: _ParserMark | None) -> str:
+        """Tell how to repair the commonest mistakes."""
+        if "mapping values are not allowed" in problem:
+            return "quote text that contains a colon and a space"
+        if mark and "cannot start any token" in problem:
+            tab = re.split(LINE_END, self.text)[mark.line].startswith("\t", mark.column)
+            return "indent with spaces, not tabs" if tab else "quote the value"
+        return ""
+
     def _refuse(self, mark: _ParserMark | None, code: str, message: str, fix: str = "") -> None:
-        line, column = _mark(mark)
+        end = _end_of(self.text)  # the parser counts one line more where the last one has no end
+        line, column = _mark(end if mark and mark.line > end.line else mark)
         self.findings.append(Finding(self.path, line, column, code, message, fix))
 
 
@@ -230,3 +257,8 @@ def _trap(text: str) -> str:
 
 def _mark(mark: _ParserMark | None) -> Mark:
     return Mark(mark.line + 1, mark.column + 1) if mark else Mark(1, 1)
+
+
+def _end_of(text: str) -> _ParserMark:
+    lines = re.split(LINE_END, text)
+    return yaml.Mark("", 0, len(lines) - 1, len(lines[-1]), None, 0)

@@ -168,7 +168,7 @@ class _Binding:
             return condition.option in self.options
         value = self.dims.value(condition.config)
         if isinstance(condition, ConfigEquals):
-            return bool(value == condition.equals)
+            return type(value) is type(condition.equals) and bool(value == condition.equals)
         if isinstance(condition, ConfigAbove):
             return self.dims.size(condition.config) > condition.above
         assert isinstance(condition, ConfigIsSet)

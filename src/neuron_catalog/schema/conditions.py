@@ -6,6 +6,7 @@ them needs a wrapper or a second architecture.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, JsonValue, Tag
@@ -46,32 +47,43 @@ class OptionOn(Strict):
     option: OptionName
 
 
-def _form(value: Any) -> str:
-    """Name the form by its telling key, so that a typo gives one message and not five."""
-    keys = value if isinstance(value, dict) else vars(value)
-    for key in ("option", "equals", "above", "is_set"):
-        if key in keys:
-            return key
-    return "task"
+TELLING_KEYS = ("task", "option", "equals", "above", "is_set")
 
 
+def _form(value: Any) -> str | None:
+    """Name the form by its telling key, even a misspelt one, so that a typo gives one message."""
+    keys = list(value if isinstance(value, Mapping) else vars(value) if isinstance(value, Strict) else ())
+    for telling in TELLING_KEYS:
+        if telling in keys:
+            return f"<{telling}>"
+    import difflib
+
+    meant = [word for key in keys for word in difflib.get_close_matches(key, TELLING_KEYS, n=1)]
+    return f"<{meant[0]}>" if meant else None
+
+
+# Tags stand in angle brackets: a message's path must not take them for keys of the file.
 Condition = Annotated[
-    Annotated[TaskIs, Tag("task")]
-    | Annotated[ConfigEquals, Tag("equals")]
-    | Annotated[ConfigAbove, Tag("above")]
-    | Annotated[ConfigIsSet, Tag("is_set")]
-    | Annotated[OptionOn, Tag("option")],
-    Discriminator(_form),
+    Annotated[TaskIs, Tag("<task>")]
+    | Annotated[ConfigEquals, Tag("<equals>")]
+    | Annotated[ConfigAbove, Tag("<above>")]
+    | Annotated[ConfigIsSet, Tag("<is_set>")]
+    | Annotated[OptionOn, Tag("<option>")],
+    Discriminator(
+        _form,
+        custom_error_type="condition_form",
+        custom_error_message="should be {task: …}, {option: …}, or {config: …} with equals, above or is_set",
+    ),
 ]
 
 
 def _one_or_list(value: Any) -> str:
-    return "list" if isinstance(value, (list, tuple)) else "one"
+    return "<list>" if isinstance(value, (list, tuple)) else "<one>"
 
 
 When = Annotated[
-    Annotated[Condition, Tag("one")]
-    | Annotated[tuple[Condition, ...], Field(strict=False, min_length=1), Tag("list")],
+    Annotated[Condition, Tag("<one>")]
+    | Annotated[tuple[Condition, ...], Field(strict=False, min_length=1), Tag("<list>")],
     Discriminator(_one_or_list),
 ]
 """One condition, or a list of which all must hold."""

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, Discriminator, Field, PlainSerializer, Tag
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    WrapSerializer,
+)
 
 from neuron_catalog.schema.conditions import When
 from neuron_catalog.schema.words import (
@@ -24,12 +31,18 @@ from neuron_catalog.schema.words import (
 K = TypeVar("K")
 V = TypeVar("V")
 
-FrozenMap = Annotated[
-    Mapping[K, V], AfterValidator(MappingProxyType), PlainSerializer(dict, return_type=dict)
-]
+
+def _as_dict(value: Mapping[Any, Any], write: SerializerFunctionWrapHandler) -> Any:
+    return write(dict(value))
+
+
+FrozenMap = Annotated[Mapping[K, V], AfterValidator(MappingProxyType), WrapSerializer(_as_dict)]
 """A mapping that cannot be changed after it was read."""
 
-NonEmptyMap = Annotated[FrozenMap[K, V], Field(min_length=1)]
+# min_length stands inside: pydantic would write it into the JSON Schema as the length of a text otherwise.
+NonEmptyMap = Annotated[
+    Mapping[K, V], Field(min_length=1), AfterValidator(MappingProxyType), WrapSerializer(_as_dict)
+]
 
 T = TypeVar("T")
 List = Annotated[tuple[T, ...], Field(strict=False)]
@@ -82,19 +95,27 @@ class PerLayer(Strict):
     only_for: List[TaskName] = ()
 
 
-def _output_form(value: Any) -> str:
+def _output_form(value: Any) -> str | None:
     if isinstance(value, (list, tuple)):
-        return "shape"
-    if isinstance(value, PerLayer) or (isinstance(value, Mapping) and "per_layer" in value):
-        return "per_layer"
-    return "by_task"
+        return "<shape>"
+    if isinstance(value, PerLayer):
+        return "<per_layer>"
+    if isinstance(value, Mapping):
+        names = (value.get("layers"), value.get("option"))  # a task's shape is a list, never a name
+        per_layer = "per_layer" in value or any(isinstance(name, str) for name in names)
+        return "<per_layer>" if per_layer else "<by_task>"
+    return None
 
 
 Output = Annotated[
-    Annotated[Shape, Tag("shape")]
-    | Annotated[PerLayer, Tag("per_layer")]
-    | Annotated[NonEmptyMap[TaskName, Shape], Tag("by_task")],
-    Discriminator(_output_form),
+    Annotated[Shape, Tag("<shape>")]
+    | Annotated[PerLayer, Tag("<per_layer>")]
+    | Annotated[NonEmptyMap[TaskName, Shape], Tag("<by_task>")],
+    Discriminator(
+        _output_form,
+        custom_error_type="output_form",
+        custom_error_message="should be a list of dims, one such list per task, or {per_layer: …}",
+    ),
 ]
 """A shape, one shape per task, or one tensor per layer."""
 
@@ -107,11 +128,11 @@ class ConditionalInput(Strict):
 
 
 def _use_form(value: Any) -> str:
-    return "name" if isinstance(value, str) else "when"
+    return "<when>" if isinstance(value, (Mapping, ConditionalInput)) else "<name>"
 
 
 InputUse = Annotated[
-    Annotated[TensorName, Tag("name")] | Annotated[ConditionalInput, Tag("when")],
+    Annotated[TensorName, Tag("<name>")] | Annotated[ConditionalInput, Tag("<when>")],
     Discriminator(_use_form),
 ]
 """An input that an architecture selects: its name, or a name with a condition."""

@@ -6,26 +6,43 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-ArchitectureName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9]+([-_.][a-zA-Z0-9]+)*$")]
+LOWER_DASHED = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+SNAKE_CASE = r"^[a-z][a-z0-9_]*$"
+MODEL_TYPE = r"^[a-zA-Z0-9]+([-_.][a-zA-Z0-9]+)*$"
+SHAPE_WORD = r"^([a-z][a-z0-9_]*|_)$"
+DOTTED_PATH = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
+CLASS_NAME = r"^[A-Z][A-Za-z0-9]*$"
+
+SPELLINGS = {
+    LOWER_DASHED: "lower-case words joined by dashes, such as fill-mask",
+    SNAKE_CASE: "a lower-case name, such as input_ids",
+    MODEL_TYPE: "a model type, such as deberta-v2",
+    SHAPE_WORD: "a lower-case name such as batch_size, or _ for any size",
+    DOTTED_PATH: "a path in the config, such as text_config.hidden_size",
+    CLASS_NAME: "a class name, such as AutoModel",
+}
+"""Pattern → what to write, for messages."""
+
+ArchitectureName = Annotated[str, StringConstraints(pattern=MODEL_TYPE)]
 """A Hugging Face `model_type`, spelled as transformers spells it."""
 
-TaskName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+TaskName = Annotated[str, StringConstraints(pattern=LOWER_DASHED)]
 """A Hugging Face pipeline tag such as `fill-mask`."""
 
-FamilyName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+FamilyName = Annotated[str, StringConstraints(pattern=LOWER_DASHED)]
 
-DimName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+DimName = Annotated[str, StringConstraints(pattern=SNAKE_CASE)]
 """A named size: an axis, a normalized-config key or a derived dim."""
 
-ShapeWord = Annotated[str, StringConstraints(pattern=r"^([a-z][a-z0-9_]*|_)$")]
+ShapeWord = Annotated[str, StringConstraints(pattern=SHAPE_WORD)]
 """A dim in a shape. In an output, `_` stands for whatever size the eager model gives."""
 
-TensorName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+TensorName = Annotated[str, StringConstraints(pattern=SNAKE_CASE)]
 
-ConfigPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
+ConfigPath = Annotated[str, StringConstraints(pattern=DOTTED_PATH)]
 """A dotted path into a Hugging Face config: `text_config.hidden_size`."""
 
-ClassName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]*$")]
+ClassName = Annotated[str, StringConstraints(pattern=CLASS_NAME)]
 
 Sentence = Annotated[str, StringConstraints(min_length=3, max_length=400)]
 

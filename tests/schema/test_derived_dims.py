@@ -1,0 +1,23 @@
+"""The derived dims that the format knows are those that can be computed, from the same parts."""
+
+import inspect
+
+import pytest
+
+from neuron_catalog.plan.dims import FORMULAS
+from neuron_catalog.schema.words import DERIVED_DIMS
+
+
+def test_each_derived_dim_has_a_formula_and_the_reverse():
+    assert set(FORMULAS) == set(DERIVED_DIMS)
+
+
+@pytest.mark.parametrize("name", DERIVED_DIMS)
+def test_a_formula_takes_the_declared_parts(name):
+    assert tuple(inspect.signature(FORMULAS[name]).parameters) == DERIVED_DIMS[name]
+
+
+@pytest.mark.parametrize("name", DERIVED_DIMS)
+def test_the_parts_are_known_to_some_normalized_config(catalog, name):
+    known = set().union(*catalog.normalized_configs.values())
+    assert set(DERIVED_DIMS[name]) <= known
