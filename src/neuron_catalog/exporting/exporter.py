@@ -68,7 +68,7 @@ def export_resolved(request: ExportRequest, resolved: Resolved, on_step: OnStep 
 
 def default_target(request: ExportRequest, plan: Plan) -> Path:
     """Return the folder that is used when none was given."""
-    base = Path(request.model).name if request.model else f"{plan.architecture}-tiny"
+    base = Path(request.model).resolve().name if request.model else f"{plan.architecture}-tiny"
     return Path(f"{base}-{plan.task}-neuron")
 
 

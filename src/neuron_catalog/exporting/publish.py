@@ -82,9 +82,9 @@ def _swap(partial: Path, target: Path, overwrite: bool) -> None:
     target.rename(old)
     try:
         partial.rename(target)
-    except BaseException:
-        old.rename(target)
-        raise
+    finally:
+        if not target.exists():
+            old.rename(target)
     shutil.rmtree(old, ignore_errors=True)
 
 
