@@ -258,7 +258,7 @@ def test_old_folder_comes_back_if_the_new_one_cannot_take_its_place(tmp_path, mo
         return rename(self, other)
 
     monkeypatch.setattr(Path, "rename", failing)
-    with pytest.raises(RequestError, match="could not be written: Input/output error"):
-        with publication(target, overwrite=True) as folder:
-            (folder / "new.txt").write_text("new")
+    told = pytest.raises(RequestError, match="could not be written: Input/output error")
+    with told, publication(target, overwrite=True) as folder:
+        (folder / "new.txt").write_text("new")
     assert (names(tmp_path), names(target)) == (["out"], ["old.txt"])
