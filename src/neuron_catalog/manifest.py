@@ -37,16 +37,30 @@ class InputTensor(Record):
     """Example ids are drawn from 0 (inclusive) to this number (exclusive)."""
     pad: int | None = None
     """What a short input is filled up with; None if it must match exactly."""
+    ends_with: int | None = None
+    """The id at the end of each row's real tokens, if there must be one."""
     masks: tuple[str, ...] = ()
 
 
 class OutputTensor(Record):
-    """One output of a graph. A size of None is whatever the eager model gives."""
+    """One output of a graph. A size of None is whatever the eager model gives; a last axis `...` stands for
+    any number of such dimensions."""
 
     name: str
     axes: tuple[str, ...]
     shape: tuple[int | None, ...]
     dtype: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more dimensions may follow than the axes name."""
+        return self.axes[-1:] == ("...",)
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Tell whether a shape is what was planned."""
+        planned = self.shape[:-1] if self.is_open else self.shape
+        enough = len(shape) >= len(planned) if self.is_open else len(shape) == len(planned)
+        return enough and all(size in (None, given) for size, given in zip(planned, shape, strict=False))
 
 
 class Waiver(Record):
@@ -71,6 +85,7 @@ class Plan(Record):
     options: tuple[str, ...] = ()
     inputs: tuple[InputTensor, ...]
     outputs: tuple[OutputTensor, ...]
+    cures: tuple[str, ...] = ()
     atol: float
     atol_from_caller: bool = False
     waivers: tuple[Waiver, ...] = ()

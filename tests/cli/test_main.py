@@ -37,7 +37,7 @@ def test_help_names_every_command(arguments, run):
 
 def test_export_help_lists_every_axis_of_the_shipped_families(run, catalog):
     axes = {axis for family in catalog.families.values() for axis in family.axes}
-    assert set(SIZES) == axes
+    assert axes <= set(SIZES)
     code, out, err = run("export", "--help")
     assert all(f"--{axis}" in out for axis in axes)
 

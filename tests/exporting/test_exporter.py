@@ -16,8 +16,8 @@ import torch
 from neuron_catalog import ExportRequest, Manifest, RequestError, export, load_artifact
 from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.backends import torchscript
-from neuron_catalog.exporting.fills import make_inputs
 from neuron_catalog.exporting.publish import publication
+from neuron_catalog.models.fills import make_inputs
 
 
 @pytest.fixture

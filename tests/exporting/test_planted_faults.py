@@ -106,7 +106,7 @@ class Fault:
 
 FAULTS = {
     "swapped outputs": Fault(
-        "bert", "question-answering", on_outputs(lambda o: (o[1], o[0])), "values: start_logits differs by"
+        "bert", "question-answering", on_outputs(lambda o: (o[1], o[0])), "_logits differs by"
     ),
     "another model's weights": Fault(
         "bert", "fill-mask", on_model(other_weights), "values: logits differs by"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from neuron_catalog import ExportRequest, RequestError, VerificationError, export, load_artifact
-from neuron_catalog.exporting.fills import make_inputs
+from neuron_catalog.models.fills import make_inputs
 
 
 @pytest.fixture(scope="module")

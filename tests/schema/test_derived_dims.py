@@ -18,6 +18,7 @@ def test_a_formula_takes_the_declared_parts(name):
 
 
 @pytest.mark.parametrize("name", DERIVED_DIMS)
-def test_the_parts_are_known_to_some_normalized_config(catalog, name):
-    known = set().union(*catalog.normalized_configs.values())
+def test_the_parts_are_keys_of_a_normalized_config_or_axes(catalog, name):
+    axes = [family.axes for family in catalog.families.values()]
+    known = set().union(*catalog.normalized_configs.values(), *axes)
     assert set(DERIVED_DIMS[name]) <= known

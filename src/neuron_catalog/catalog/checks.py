@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from neuron_catalog.catalog.loader import Entry
+from neuron_catalog.catalog.selection import axes_in_use, has_default
 from neuron_catalog.catalog.source import YamlPath
 from neuron_catalog.errors import Finding, nearest
 from neuron_catalog.schema.conditions import ConfigAbove, ConfigEquals, ConfigIsSet, TaskIs, When, all_of
@@ -21,6 +22,11 @@ class Surroundings:
     tasks: frozenset[str]
     families: Mapping[str, Family]
     normalized_configs: Mapping[str, Mapping[str, str]]
+
+    @property
+    def config_keys(self) -> set[str]:
+        """The keys that any normalized config has."""
+        return set[str]().union(*self.normalized_configs.values())
 
 
 def check_tasks(entry: Entry[TasksFile]) -> Iterator[Finding]:
@@ -41,41 +47,61 @@ def check_family(entry: Entry[Family], around: Surroundings) -> Iterator[Finding
     if source.path.stem != family.family:
         yield _renamed(entry, "family", family.family)
     for name, axis in family.axes.items():
-        if (axis.suggest is None) == (axis.default is None):
-            message = f"axis {name} needs exactly one of suggest and default"
-            fix = "add one" if axis.suggest is None else "remove one"
-            yield source.finding(("axes", name), "NC311", message, fix)
+        if axis.suggest is None and axis.default is None:
+            message = f"axis {name} needs suggest or default"
+            yield source.finding(("axes", name), "NC311", message, "add one")
+        if axis.suggest is not None and isinstance(axis.default, int):
+            message = f"axis {name} has a number as default, so its suggest is never used"
+            yield source.finding(("axes", name), "NC311", message, "remove one")
+        if axis.fixed and not isinstance(axis.default, str):
+            message = f"axis {name} is fixed, but its default is no dim of the config"
+            yield source.finding(("axes", name), "NC311", message, "name the dim under default")
         yield from _unknown(entry, ("axes", name, "only_for"), axis.only_for, around.tasks, "task")
-    config_keys = set[str]().union(*around.normalized_configs.values())
-    known_dims = {*family.axes, *DERIVED_DIMS, *config_keys}
+        default = [axis.default] if isinstance(axis.default, str) else []
+        known = around.config_keys | set(DERIVED_DIMS)
+        yield from _unknown(entry, ("axes", name, "default"), default, known, "dim of a config")
+    yield from _check_family_inputs(entry, around)
+    yield from _check_family_outputs(entry, around)
+
+
+def _check_family_inputs(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
+    family = entry.document
+    config_keys = around.config_keys
+    dims = {*family.axes, *DERIVED_DIMS, *config_keys}
     for name, tensor in family.inputs.items():
         where: YamlPath = ("inputs", name)
-        yield from _unknown(entry, (*where, "shape"), tensor.shape, known_dims, "dim")
+        pads = tensor.pad if isinstance(tensor.pad, tuple) else ()
+        yield from _unknown(entry, (*where, "shape"), tensor.shape, dims, "dim")
         yield from _unknown(entry, (*where, "shape_for"), tensor.shape_for, around.tasks, "task")
         for task, shape in tensor.shape_for.items():
-            yield from _unknown(entry, (*where, "shape_for", task), shape, known_dims, "dim")
+            yield from _unknown(entry, (*where, "shape_for", task), shape, dims, "dim")
         yield from _unknown(entry, (*where, "masks"), tensor.masks, family.inputs, "input")
-        needed = {"random_ids": "below", "padded_mask": "masks"}[tensor.fill]
-        if not getattr(tensor, needed):
+        yield from _unknown(entry, (*where, "only_for"), tensor.only_for, around.tasks, "task")
+        needed = {"random_ids": "below", "padded_mask": "masks"}.get(tensor.fill)
+        if needed and not getattr(tensor, needed):
             message = f"fill {tensor.fill} of {name} needs the key {needed!r}"
-            yield source.finding((*where, "fill"), "NC305", message)
-        if tensor.below is not None:
-            yield from _unknown(entry, (*where, "below"), [tensor.below], known_dims, "dim")
-        keys = tensor.pad if isinstance(tensor.pad, tuple) else ()
-        yield from _unknown(entry, (*where, "pad"), keys, config_keys, "normalized-config key")
+            yield entry.source.finding((*where, "fill"), "NC305", message)
+        yield from _unknown(entry, (*where, "below"), _given(tensor.below), dims, "dim")
+        yield from _unknown(entry, (*where, "pad"), pads, config_keys, "normalized-config key")
+        end = _given(tensor.ends_with)
+        yield from _unknown(entry, (*where, "ends_with"), end, config_keys, "normalized-config key")
+
+
+def _check_family_outputs(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
+    family = entry.document
+    dims = {*family.axes, *DERIVED_DIMS, *around.config_keys}
     for name, output in family.outputs.items():
-        where = ("outputs", name)
-        dims = known_dims | {"_"}
+        where: YamlPath = ("outputs", name)
         if isinstance(output, PerLayer):
-            yield from _unknown(entry, (*where, "per_layer"), output.per_layer, dims, "dim")
-            yield from _unknown(entry, (*where, "layers"), [output.layers], known_dims, "dim")
+            yield from _unknown(entry, (*where, "per_layer"), _closed(output.per_layer), {*dims, "_"}, "dim")
+            yield from _unknown(entry, (*where, "layers"), [output.layers], dims, "dim")
             yield from _unknown(entry, (*where, "only_for"), output.only_for, around.tasks, "task")
         elif isinstance(output, Mapping):
             yield from _unknown(entry, where, output, around.tasks, "task")
             for task, shape in output.items():
-                yield from _unknown(entry, (*where, task), shape, dims, "dim")
+                yield from _unknown(entry, (*where, task), _closed(shape), {*dims, "_"}, "dim")
         else:
-            yield from _unknown(entry, where, output, dims, "dim")
+            yield from _unknown(entry, where, _closed(output), {*dims, "_"}, "dim")
 
 
 def check_architecture(entry: Entry[Architecture], around: Surroundings) -> Iterator[Finding]:
@@ -144,7 +170,7 @@ def _check_inputs(
 def _check_dims(entry: Entry[Architecture], family: Family, aliases: Mapping[str, str]) -> Iterator[Finding]:
     """Check that the normalized config knows every size that the selected tensors need."""
     architecture = entry.document
-    known = {*family.axes, *aliases, "_"}
+    known = {*family.axes, *aliases, "_", "..."}
     needed: dict[YamlPath, Iterable[str]] = {}
     for position, use in enumerate(architecture.inputs):
         name = use.name if isinstance(use, ConditionalInput) else use
@@ -187,14 +213,15 @@ def _listed_twice(entry: Entry[Architecture]) -> Iterator[Finding]:
 def _check_axes(entry: Entry[Architecture], family: Family, aliases: Mapping[str, str]) -> Iterator[Finding]:
     architecture, source = entry.document, entry.source
     yield from _unknown(entry, ("mandatory_axes",), architecture.mandatory_axes, family.axes, "axis")
-    used = axes_in_use(architecture, family)
+    used = axes_in_use(architecture, family, aliases)
     for position, name in enumerate(architecture.mandatory_axes):
         if name in family.axes and name not in used:
             message = f"no task of {architecture.architecture} has the axis {name}"
             yield source.finding(("mandatory_axes", position), "NC304", message, "remove it")
     misspelt = set(architecture.mandatory_axes) - set(family.axes)
     for name in sorted(used - set(architecture.mandatory_axes)):
-        if family.axes[name].default is None and not nearest(name, misspelt).startswith("did"):
+        known_default = has_default(family.axes[name], aliases)
+        if not known_default and not nearest(name, misspelt).startswith("did"):
             message = f"axis {name} is used and has no default, but is not listed"
             yield source.finding(("mandatory_axes",), "NC304", message, "add it")
     tiny = ("tiny", "axes")
@@ -205,7 +232,12 @@ def _check_axes(entry: Entry[Architecture], family: Family, aliases: Mapping[str
     for position, limit in enumerate(architecture.limits):
         where: YamlPath = ("limits", position)
         yield from _unknown(entry, (*where, "axis"), [limit.axis], used, "axis of this architecture")
-        yield from _unknown(entry, (*where, "at_most"), [limit.at_most], known, "dim")
+        bounds = {key: getattr(limit, key) for key in ("at_most", "exactly") if getattr(limit, key)}
+        if len(bounds) != 1:
+            message = "a limit needs exactly one of at_most and exactly"
+            yield source.finding(where, "NC311", message, "remove one" if bounds else "add one")
+        for key, dim in bounds.items():
+            yield from _unknown(entry, (*where, key), [dim], known, "dim")
 
 
 def _check_promises(entry: Entry[Architecture], family: Family) -> Iterator[Finding]:
@@ -243,17 +275,10 @@ def _check_when(
             yield from _unknown(entry, where, [condition.config], aliases, kind)
 
 
-def axes_in_use(architecture: Architecture, family: Family, task: str | None = None) -> set[str]:
-    """Return the axes that the selected inputs have in `task`, or in any task."""
-    tasks = [task] if task else list(architecture.tasks)
-    names = {use.name if isinstance(use, ConditionalInput) else use for use in architecture.inputs}
-    return {
-        dim
-        for name in names & set(family.inputs)
-        for each in tasks
-        for dim in family.inputs[name].shape_for.get(each, family.inputs[name].shape)
-        if dim in family.axes and (not family.axes[dim].only_for or each in family.axes[dim].only_for)
-    }
+def _closed(shape: Iterable[str]) -> list[str]:
+    """Return a shape without the `...` that may end it; elsewhere it stays, and is unknown."""
+    dims = list(shape)
+    return dims[:-1] if dims[-1:] == ["..."] else dims
 
 
 def _renamed(entry: Entry[Architecture] | Entry[Family], key: str, name: str) -> Finding:
@@ -275,3 +300,7 @@ def _unknown(
             step = name if (*where, name) in entry.source.marks else position
             message = f"unknown {kind} {name!r}"
             yield entry.source.finding((*where, step), "NC302", message, nearest(name, allowed))
+
+
+def _given(name: str | None) -> list[str]:
+    return [name] if name else []

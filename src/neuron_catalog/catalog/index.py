@@ -14,12 +14,12 @@ from typing import TypeVar
 
 from neuron_catalog.catalog.checks import (
     Surroundings,
-    axes_in_use,
     check_architecture,
     check_family,
     check_tasks,
 )
 from neuron_catalog.catalog.loader import Entry, kind_of, load
+from neuron_catalog.catalog.selection import axes_in_use
 from neuron_catalog.errors import CatalogError, Finding, RequestError, nearest
 from neuron_catalog.schema.documents import (
     Architecture,
@@ -172,10 +172,21 @@ class Catalog:
         Raises:
             RequestError: if the architecture does not support the task.
         """
+        used = self.axes(name, task)
+        return tuple(axis for axis in self.get(name).mandatory_axes if axis in used)
+
+    def axes(self, name: str, task: str) -> tuple[str, ...]:
+        """Return all axes that an architecture has in a task, those with a default included.
+
+        Raises:
+            RequestError: if the architecture does not support the task.
+        """
         architecture = self.get(name)
         task = self.supported_task(name, task)
-        used = axes_in_use(architecture, self.families[architecture.family], task)
-        return tuple(axis for axis in architecture.mandatory_axes if axis in used)
+        family = self.families[architecture.family]
+        aliases = self.normalized_configs[architecture.normalized_config]
+        used = axes_in_use(architecture, family, aliases, task)
+        return tuple(axis for axis in family.axes if axis in used)
 
     def supported_task(self, name: str, word: str) -> str:
         """Return the task that `word` means, if the architecture supports it.

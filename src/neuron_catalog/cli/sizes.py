@@ -15,8 +15,17 @@ PANEL = "Sizes (a compiled graph has fixed shapes)"
 
 SIZES = {
     "batch_size": "Rows per call.",
+    "text_batch_size": "Texts per call, where texts and images are counted apart.",
+    "image_batch_size": "Images per call, where texts and images are counted apart.",
     "sequence_length": "Tokens per row, padding included.",
     "num_choices": "Candidates per row, for multiple-choice.",
+    "num_channels": "Channels of an image.",
+    "height": "Height of an image in pixels.",
+    "width": "Width of an image in pixels.",
+    "patch_size": "Side of an image patch in pixels.",
+    "audio_sequence_length": "Samples of a waveform.",
+    "nb_max_frames": "Frames of a spectrogram.",
+    "num_mel_bins": "Frequency bands of a spectrogram.",
 }
 """Axis → help. A test holds this to the axes of the shipped families."""
 
@@ -28,12 +37,16 @@ def with_sizes(command: Callable[..., None]) -> Callable[..., None]:
     def collected(**given: Any) -> None:
         named = {axis: given.pop(axis) for axis in SIZES}
         axes = {axis: size for axis, size in named.items() if size is not None}
+        if (side := given.pop("image_size")) is not None:
+            _require_alone(axes)
+            axes |= {"height": side, "width": side}
         axes |= _parsed(given.pop("axis") or [])
         command(**given, axes=axes)
 
     signature = inspect.signature(command, eval_str=True)
     own = [p for name, p in signature.parameters.items() if name != "axes"]
     sizes = [_option(axis, int | None, help, metavar="N") for axis, help in SIZES.items()]
+    sizes.append(_option("image_size", int | None, "Height and width of an image in pixels.", metavar="N"))
     more = _option("axis", list[str] | None, "Any axis by name; repeatable.", metavar="NAME=N")
     collected.__signature__ = signature.replace(parameters=[*own, *sizes, more])  # type: ignore[attr-defined]
     collected.__annotations__ = {p.name: p.annotation for p in (*own, *sizes, more)}
@@ -45,6 +58,14 @@ def _option(name: str, kind: Any, help: str, metavar: str) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option]
     )
+
+
+def _require_alone(axes: dict[str, int]) -> None:
+    given = [f"--{axis}" for axis in ("height", "width") if axis in axes]
+    if given:
+        raise UsageError(
+            f"--image_size sets height and width, and {' and '.join(given)} was given too.", "Keep one."
+        )
 
 
 def _parsed(pairs: list[str]) -> dict[str, int]:

@@ -11,11 +11,12 @@ from torch import nn
 from neuron_catalog.errors import RequestError
 from neuron_catalog.exporting.backends.protocol import Backend
 from neuron_catalog.exporting.comparisons import Tolerance
-from neuron_catalog.exporting.fills import make_inputs
 from neuron_catalog.exporting.publish import require_space
 from neuron_catalog.exporting.request import Resolved
 from neuron_catalog.exporting.subject import Subject
 from neuron_catalog.manifest import Plan, SourceRecord
+from neuron_catalog.models.cures import cured
+from neuron_catalog.models.fills import make_inputs
 from neuron_catalog.models.sources import EagerModel, Source
 from neuron_catalog.models.weights import outputs_depending_on, weight_facts
 from neuron_catalog.models.wrappers import WRAPPERS
@@ -49,9 +50,10 @@ def build(resolved: Resolved, folder: Path, on_step: OnStep) -> Built:
     path = folder / resolved.backend.FILE_NAME
     wrapped = WRAPPERS[plan.wrapper].module(eager.module, plan)
     example = tuple(make_inputs(plan, resolved.seed).values())
-    graph = resolved.backend.compile(wrapped, example)
-    require_space(path, source.weights_bytes)
-    resolved.backend.save(graph, path)
+    with cured(eager.module, plan.cures):
+        graph = resolved.backend.compile(wrapped, example)
+        require_space(path, source.weights_bytes)
+        resolved.backend.save(graph, path)
     del graph
     return Built(
         plan, eager.module, make_subject(plan, eager.module, resolved.backend, path, resolved.seed), source

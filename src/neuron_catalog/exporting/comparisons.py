@@ -16,6 +16,12 @@ absolute 1e-3 would accept a model with different weights. Measured: a trace dif
 models and by less than 1e-6 for all, of outputs near 1."""
 
 
+OTHER_BATCH_FACTOR = 100.0
+"""How much further a row may differ between two batch sizes. They take different kernels, whose rounding deep
+convolutional networks amplify: tiny mobilenet_v2 models reached 6.4 times the bound. True dependence on
+other rows, such as batch statistics, changes the leading digits."""
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """The bound on a difference.
@@ -27,6 +33,8 @@ class Tolerance:
     atol: float
     atol_required: bool
     absolute_alternative: bool
+    factor: float = 1.0
+    """Multiplies the scaled bound, where two computations may take different kernels."""
 
     @classmethod
     def of(cls, plan: Plan, absolute_alternative: bool) -> Tolerance:
@@ -36,7 +44,7 @@ class Tolerance:
     def allowed(self, reference: Tensor) -> float:
         """Return the largest difference allowed from `reference`."""
         scale = largest(reference)
-        bound = RELATIVE_BOUND * scale
+        bound = self.factor * RELATIVE_BOUND * scale
         if self.absolute_alternative:
             bound = max(bound, self.atol)
         return min(bound, self.atol) if self.atol_required else bound

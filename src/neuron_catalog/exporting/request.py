@@ -97,8 +97,8 @@ def _tiny(request: ExportRequest, catalog: Catalog) -> tuple[Source, Plan]:
     task = catalog.supported_task(name, request.task)
     require_supported(catalog, name)
     source = TinySource(architecture, request.seed)
-    wanted = catalog.mandatory_axes(name, task)
-    own = {axis: size for axis, size in architecture.tiny.axes.items() if axis in wanted}
+    used = catalog.axes(name, task)
+    own = {axis: size for axis, size in architecture.tiny.axes.items() if axis in used}
     choices = replace(request.choices, axes={**own, **request.axes})
     return source, make_plan(catalog, name, task, source.config(), choices)
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from neuron_catalog.errors import RequestError, VerificationError, first_line
 from neuron_catalog.exporting.backends.protocol import CompiledGraph
 from neuron_catalog.exporting.comparisons import Tolerance
-from neuron_catalog.exporting.fills import Inputs, Pattern, make_inputs
 from neuron_catalog.manifest import Plan
+from neuron_catalog.models.fills import Inputs, Pattern, make_inputs
 from neuron_catalog.models.wrappers import Oracle
 
 PATTERNS: tuple[Pattern, ...] = ("full", "right_padded", "mixed_lengths")
@@ -84,6 +84,22 @@ class Subject:
     def _run(self, seed: int, pattern: Pattern) -> Run:
         inputs = make_inputs(self.plan, seed, pattern)
         return Run(seed, inputs, self.compiled(inputs), self.eager(inputs))
+
+    def require_deterministic(self) -> None:
+        """Make sure that the eager model gives the same twice; otherwise nothing can be compared with it.
+
+        Raises:
+            RequestError: naming the output that changes.
+        """
+        inputs = make_inputs(self.plan, self.seed)
+        first, second = self.eager(inputs), self.eager(inputs)
+        for name, value in first.items():
+            if not torch.equal(value, second[name]):
+                raise RequestError(
+                    f"The eager {self.plan.architecture} model is not deterministic in eval mode: "
+                    f"{name} changes from one call to the next with the same inputs.",
+                    "It draws random numbers; such a model cannot be verified, so it is not exported.",
+                )
 
     @property
     def mixed(self) -> Run:

@@ -17,13 +17,36 @@ def _num_hidden_states(num_hidden_layers: int) -> int:
     return num_hidden_layers + 1
 
 
+def _image_height(image_size: Any) -> Any:
+    """`image_size` is one number for both, or height and width."""
+    return image_size[0] if isinstance(image_size, (list, tuple)) else image_size
+
+
+def _image_width(image_size: Any) -> Any:
+    return image_size[1] if isinstance(image_size, (list, tuple)) else image_size
+
+
+def _num_patches(height: int, width: int, patch_size: Any) -> Any:
+    """Whole patches of an image; a patch is a square, or has height and width like an image."""
+    return (height // _image_height(patch_size)) * (width // _image_width(patch_size))
+
+
+def _mel_frames(max_source_positions: int) -> int:
+    """Whisper's encoder halves the number of frames once (3000 mel frames for 1500 positions)."""
+    return 2 * max_source_positions
+
+
 def _positions_after_padding(max_position_embeddings: int, pad_token_id: int) -> int:
     """Models derived from fairseq number positions from pad_token_id + 1 (roberta-base: 514 - 1 - 1)."""
     return max_position_embeddings - pad_token_id - 1
 
 
-FORMULAS: dict[str, Callable[..., int]] = {
+FORMULAS: dict[str, Callable[..., Any]] = {
+    "image_height": _image_height,
+    "image_width": _image_width,
+    "mel_frames": _mel_frames,
     "num_hidden_states": _num_hidden_states,
+    "num_patches": _num_patches,
     "positions_after_padding": _positions_after_padding,
 }
 
@@ -66,8 +89,13 @@ class Dims:
         if name in self.axes:
             return self.axes[name]
         if name in FORMULAS:
-            return FORMULAS[name](*(self.size(part) for part in DERIVED_DIMS[name]))
-        value = self.value(name)
+            parts = [self.axes.get(part) or self.value(part) for part in DERIVED_DIMS[name]]
+            try:
+                value = FORMULAS[name](*parts)
+            except TypeError:  # a part is null or text: shown as it is
+                value = parts
+        else:
+            value = self.value(name)
         if isinstance(value, bool) or not isinstance(value, int):
             raise RequestError(
                 f"{self.aliases.get(name, name)!r} is {value!r} in the model's config; "

@@ -6,11 +6,11 @@ A wrong axis or option fails here, before any weight is read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
 
-from neuron_catalog.catalog.checks import axes_in_use
 from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.catalog.selection import axes_in_use, has_default
 from neuron_catalog.errors import RequestError, nearest
 from neuron_catalog.manifest import InputTensor, OutputTensor, Plan, Waiver
 from neuron_catalog.plan.dims import Dims
@@ -24,10 +24,10 @@ from neuron_catalog.schema.conditions import (
     all_of,
 )
 from neuron_catalog.schema.documents import Architecture, Family
-from neuron_catalog.schema.tensors import ConditionalInput, Input, PerLayer
+from neuron_catalog.schema.tensors import Axis, ConditionalInput, Input, PerLayer
 
 FLOAT_DTYPE = "float32"
-ANY_SIZE = "_"
+ANY_SIZE = ("_", "...")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,17 +51,10 @@ def make_plan(catalog: Catalog, name: str, task: str, config: Any, choices: Choi
     architecture = catalog.get(name)
     family = catalog.families[architecture.family]
     task = catalog.supported_task(name, task)
-    binding = _Binding(
-        architecture,
-        family,
-        task,
-        Dims(
-            _chosen_axes(architecture, family, task, choices.axes),
-            catalog.normalized_configs[architecture.normalized_config],
-            config,
-        ),
-        choices.options,
-    )
+    from_config = Dims({}, catalog.normalized_configs[architecture.normalized_config], config)
+    axes = _chosen_axes(architecture, family, task, from_config, choices.axes)
+    dims = replace(from_config, axes=axes)
+    binding = _Binding(architecture, family, task, dims, choices.options)
     binding.check_limits()
     inputs = binding.inputs()
     return Plan(
@@ -76,6 +69,7 @@ def make_plan(catalog: Catalog, name: str, task: str, config: Any, choices: Choi
         options=tuple(sorted(choices.options)),
         inputs=inputs,
         outputs=binding.outputs(),
+        cures=architecture.cures,
         atol=choices.atol or architecture.atol or family.atol,
         atol_from_caller=choices.atol is not None,
         waivers=binding.waivers(),
@@ -95,8 +89,14 @@ class _Binding:
 
     def check_limits(self) -> None:
         for limit in self.architecture.limits:
-            chosen, largest = self.dims.axes[limit.axis], self.dims.size(limit.at_most)
-            if chosen > largest:
+            if limit.axis not in self.dims.axes:
+                continue  # another task's axis
+            chosen = self.dims.axes[limit.axis]
+            if limit.exactly and chosen != self.dims.size(limit.exactly):
+                _refuse_size(
+                    self.architecture.architecture, limit.axis, chosen, self.dims.size(limit.exactly)
+                )
+            if limit.at_most and chosen > (largest := self.dims.size(limit.at_most)):
                 raise RequestError(
                     f"{limit.axis} {chosen} is longer than this {self.architecture.architecture} model "
                     f"allows: its config gives at most {largest} ({limit.at_most}).",
@@ -116,7 +116,11 @@ class _Binding:
             for use in self.architecture.inputs
             if not isinstance(use, ConditionalInput) or self._hold(all_of(use.when))
         ]
+        selected = [name for name in selected if self._has(self.family.inputs[name])]
         return tuple(self._input(name, self.family.inputs[name], selected) for name in selected)
+
+    def _has(self, tensor: Input) -> bool:
+        return not tensor.only_for or self.task in tensor.only_for
 
     def _input(self, name: str, tensor: Input, selected: list[str]) -> InputTensor:
         axes = tensor.shape_for.get(self.task, tensor.shape)
@@ -129,6 +133,7 @@ class _Binding:
             fill=tensor.fill,
             below=None if tensor.below is None else self.dims.size(tensor.below),
             pad=self.dims.first_set(pad) if isinstance(pad, tuple) else pad,
+            ends_with=None if tensor.ends_with is None else self.dims.size(tensor.ends_with),
             masks=tuple(masked for masked in tensor.masks if masked in selected),
         )
 
@@ -155,7 +160,7 @@ class _Binding:
         )
 
     def _tensor(self, name: str, axes: tuple[str, ...]) -> OutputTensor:
-        shape = tuple(None if axis == ANY_SIZE else self.dims.size(axis) for axis in axes)
+        shape = tuple(None if axis in ANY_SIZE else self.dims.size(axis) for axis in axes)
         return OutputTensor(name=name, axes=axes, shape=shape, dtype=FLOAT_DTYPE)
 
     def _hold(self, conditions: tuple[Condition, ...]) -> bool:
@@ -179,15 +184,17 @@ def _chosen_axes(
     architecture: Architecture,
     family: Family,
     task: str,
+    from_config: Dims,
     given: Mapping[str, int],
 ) -> dict[str, int]:
     """Return a size for each axis of this task, in the family's order.
 
     Raises:
-        RequestError: if an axis is unknown or not of this task, not a positive number, or missing.
+        RequestError: if an axis is unknown or not of this task, not a positive number, missing, or fixed by
+            the config to another size.
     """
     name = architecture.architecture
-    used = axes_in_use(architecture, family, task)
+    used = axes_in_use(architecture, family, from_config.aliases, task)
     for axis, size in given.items():
         if axis not in used:
             raise RequestError(
@@ -196,17 +203,37 @@ def _chosen_axes(
             )
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise RequestError(f"{axis} must be a positive whole number, not {size!r}.", "")
-    defaults = {axis: spec.default for axis, spec in family.axes.items() if spec.default}
-    chosen = {axis: given.get(axis, defaults.get(axis)) for axis in family.axes if axis in used}
+    chosen = {
+        axis: given.get(axis) or _default(family.axes[axis], from_config)
+        for axis in family.axes
+        if axis in used
+    }
     missing = [axis for axis, size in chosen.items() if size is None]
     if missing:
         sizes = {**{a: s for a, s in chosen.items() if s}, **{a: family.axes[a].suggest for a in missing}}
-        ready = " ".join(f"--{axis} {sizes[axis]}" for axis in chosen)
+        needed = [axis for axis in chosen if axis in missing or axis in given]
+        ready = " ".join(f"--{axis} {sizes[axis]}" for axis in needed)
         raise RequestError(
             f"{name} needs {' and '.join(missing)} for {task}: a compiled graph has fixed shapes.",
             f"Add for example: {ready}",
         )
+    for axis in chosen:
+        if family.axes[axis].fixed and chosen[axis] != _default(family.axes[axis], from_config):
+            _refuse_size(name, axis, chosen[axis], _default(family.axes[axis], from_config))
     return {axis: size for axis, size in chosen.items() if size is not None}
+
+
+def _default(axis: Axis, from_config: Dims) -> int | None:
+    if not isinstance(axis.default, str):
+        return axis.default
+    return from_config.size(axis.default) if has_default(axis, from_config.aliases) else None
+
+
+def _refuse_size(name: str, axis: str, chosen: int | None, wanted: int | None) -> NoReturn:
+    raise RequestError(
+        f"{axis} {chosen} does not fit this {name} model: its config says {wanted}.",
+        f"Leave --{axis} out, or use {wanted}.",
+    )
 
 
 def _dynamic_axes(family: Family, inputs: tuple[InputTensor, ...]) -> tuple[str, ...]:

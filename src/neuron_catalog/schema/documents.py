@@ -24,8 +24,10 @@ from neuron_catalog.schema.words import (
     ArchitectureName,
     ClassName,
     ConfigPath,
+    Cure,
     DimName,
     FamilyName,
+    OutputName,
     Sentence,
     Size,
     Strict,
@@ -64,22 +66,23 @@ class NormalizedConfigsFile(Strict):
 
 
 class Family(Strict):
-    """`families/<name>.yaml`: all axes, inputs and outputs that architectures of one modality may select."""
+    """`families/<name>.yaml`: the axes, inputs and outputs that architectures of a modality may select."""
 
     family: FamilyName
     summary: Sentence
     axes: NonEmptyMap[DimName, Axis]
     inputs: NonEmptyMap[TensorName, Input]
-    outputs: NonEmptyMap[TensorName, Output]
+    outputs: NonEmptyMap[OutputName, Output]
     atol: PositiveFloat
     """Largest absolute difference a device may show; `torchscript` is held to a tighter relative bound."""
 
 
 class Limit(Strict):
-    """The largest size of an axis that the model's own config declares."""
+    """What the model's config says about an axis: exactly one of `at_most` and `exactly`."""
 
     axis: DimName
-    at_most: DimName
+    at_most: DimName | None = None
+    exactly: DimName | None = None
 
 
 class Tiny(Strict):
@@ -126,11 +129,13 @@ class Architecture(Strict):
     inputs: NonEmptyList[InputUse]
     mandatory_axes: NonEmptyList[DimName]
     limits: List[Limit] = ()
-    tasks: NonEmptyMap[TaskName, NonEmptyList[TensorName]]
+    tasks: NonEmptyMap[TaskName, NonEmptyList[OutputName]]
     """Task → its outputs, in the order in which the graph returns them."""
     wrapper: WrapperName = "forward"
     forward_arguments: FrozenMap[str, Scalar] = {}
     """Constants passed to `forward`, such as `use_cache: false`."""
+    cures: List[Cure] = ()
+    """What tracing needs, by name."""
     atol: PositiveFloat | None = None
     """Tolerance on devices, if not the family's."""
     atol_reason: Sentence | None = None

@@ -54,12 +54,15 @@ Shape = List[ShapeWord]
 
 
 class Axis(Strict):
-    """A size the caller chooses. Exactly one of `suggest` and `default` must be given."""
+    """A size the caller chooses: `suggest` names one in messages, `default` makes it optional."""
 
     suggest: Size | None = None
     """The size named in error messages; the caller must choose, for a wrong static shape is costly."""
-    default: Size | None = None
-    """The size used when the caller says nothing."""
+    default: Size | DimName | None = None
+    """The size used when the caller says nothing: a number, or a dim that the model's config gives. An
+    architecture whose config does not give it lists the axis as mandatory."""
+    fixed: bool = False
+    """Whether the default is the only size there is; the caller may repeat it, but not change it."""
     dynamic: bool = False
     """Whether a larger size can be served at run time by splitting (the batch)."""
     only_for: List[TaskName] = ()
@@ -72,6 +75,8 @@ class Input(Strict):
     shape: Shape
     shape_for: FrozenMap[TaskName, Shape] = {}
     """Other shapes for single tasks."""
+    only_for: List[TaskName] = ()
+    """The tasks that have this input; all if empty."""
     dtype: Dtype
     fill: Fill
     """How example values are made for tracing and validation."""
@@ -80,6 +85,8 @@ class Input(Strict):
     pad: int | NonEmptyList[DimName] | None = None
     """What short inputs are filled up with: a number, or config keys of which the first one set counts.
     Without it an input must match exactly."""
+    ends_with: DimName | None = None
+    """For `random_ids`: the config key of an id that stands at the end of each row's real tokens."""
     masks: List[TensorName] = ()
     """For `padded_mask`: the inputs whose entries under a zero are ignored by the model."""
 

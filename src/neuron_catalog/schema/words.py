@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 LOWER_DASHED = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 SNAKE_CASE = r"^[a-z][a-z0-9_]*$"
 MODEL_TYPE = r"^[a-zA-Z0-9]+([-_.][a-zA-Z0-9]+)*$"
-SHAPE_WORD = r"^([a-z][a-z0-9_]*|_)$"
+SHAPE_WORD = r"^([a-z][a-z0-9_]*|_|\.\.\.)$"
+OUTPUT_NAME = r"^[a-z][a-z0-9_]*(\.[a-z0-9][a-z0-9_]*)*$"
 DOTTED_PATH = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
 CLASS_NAME = r"^[A-Z][A-Za-z0-9]*$"
 
@@ -17,7 +18,8 @@ SPELLINGS = {
     LOWER_DASHED: "lower-case words joined by dashes, such as fill-mask",
     SNAKE_CASE: "a lower-case name, such as input_ids",
     MODEL_TYPE: "a model type, such as deberta-v2",
-    SHAPE_WORD: "a lower-case name such as batch_size, or _ for any size",
+    SHAPE_WORD: "a lower-case name such as batch_size, _ for any size, or ... for any further dims",
+    OUTPUT_NAME: "a lower-case name, such as logits or text_model_output.last_hidden_state",
     DOTTED_PATH: "a path in the config, such as text_config.hidden_size",
     CLASS_NAME: "a class name, such as AutoModel",
 }
@@ -35,9 +37,13 @@ DimName = Annotated[str, StringConstraints(pattern=SNAKE_CASE)]
 """A named size: an axis, a normalized-config key or a derived dim."""
 
 ShapeWord = Annotated[str, StringConstraints(pattern=SHAPE_WORD)]
-"""A dim in a shape. In an output, `_` stands for whatever size the eager model gives."""
+"""A dim in a shape. In an output, `_` stands for whatever size the eager model gives, and `...` at the end
+for any further dimensions."""
 
 TensorName = Annotated[str, StringConstraints(pattern=SNAKE_CASE)]
+
+OutputName = Annotated[str, StringConstraints(pattern=OUTPUT_NAME)]
+"""The path of a tensor in what a model returns."""
 
 ConfigPath = Annotated[str, StringConstraints(pattern=DOTTED_PATH)]
 """A dotted path into a Hugging Face config: `text_config.hidden_size`."""
@@ -50,8 +56,12 @@ Size = Annotated[int, Field(ge=1)]
 
 Dtype = Literal["int64", "int32", "float32", "bool"]
 
-Fill = Literal["random_ids", "padded_mask"]
-"""How example values are made: random integers below a bound, or ones followed by zeros."""
+Fill = Literal["random_ids", "padded_mask", "random_normal", "random_halves", "boxes"]
+"""How example values are made: random integers below a bound; ones followed by zeros; normal noise; half of
+each row true; boxes of ordered corners from 0 to 1000."""
+
+Cure = Literal["plain_autograd"]
+"""What tracing needs for this architecture, entered for one export and undone after it."""
 
 WrapperName = Literal["forward"]
 """Named code between a model's `forward` and a graph."""
@@ -75,7 +85,11 @@ class Strict(BaseModel):
 
 
 DERIVED_DIMS: dict[str, tuple[str, ...]] = {
+    "image_height": ("image_size",),
+    "image_width": ("image_size",),
+    "mel_frames": ("max_source_positions",),
     "num_hidden_states": ("num_hidden_layers",),
+    "num_patches": ("height", "width", "patch_size"),
     "positions_after_padding": ("max_position_embeddings", "pad_token_id"),
 }
-"""Derived dim → the normalized-config keys it is computed from, by the function in `plan/dims.py`."""
+"""Derived dim → the axes and normalized-config keys it is computed from, by a function in `plan/dims.py`."""

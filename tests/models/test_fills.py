@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuron_catalog.exporting.fills import changed, make_inputs
 from neuron_catalog.manifest import InputTensor, Plan
+from neuron_catalog.models.fills import changed, make_inputs
 
 
 def text_plan(batch, length, vocab, pad, types):

@@ -32,7 +32,10 @@ def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> In
             continue
         value = FILLS[tensor.fill](tensor, generator)
         if kept is not None and mask is not None and tensor.name in mask.masks and tensor.pad is not None:
-            value = torch.where(kept, value, torch.full_like(value, tensor.pad))
+            value = torch.where(over(kept, value), value, torch.full_like(value, tensor.pad))
+        if kept is not None and tensor.ends_with is not None:
+            last = kept.sum(-1, keepdim=True) - 1
+            value = value.scatter(-1, last, torch.full_like(last, tensor.ends_with))
         inputs[tensor.name] = value
     return inputs
 
@@ -67,21 +70,51 @@ def padded_mask(tensor: InputTensor, generator: Generator, pattern: Pattern = "m
     return kept.to(getattr(torch, tensor.dtype))
 
 
+def random_normal(tensor: InputTensor, generator: Generator) -> Tensor:
+    """Draw standard normal noise: what processors make of pixels and waveforms is near it in scale."""
+    return torch.randn(tensor.shape, generator=generator, dtype=getattr(torch, tensor.dtype))
+
+
+def random_halves(tensor: InputTensor, generator: Generator) -> Tensor:
+    """Set half of each row to true, at random places; each row has the same number of them."""
+    order = torch.rand(tensor.shape, generator=generator).argsort(-1)
+    return (order < tensor.shape[-1] // 2).to(getattr(torch, tensor.dtype))
+
+
+def boxes(tensor: InputTensor, generator: Generator) -> Tensor:
+    """Draw boxes (left, top, right, bottom) with left < right and top < bottom, from 0 to 1000."""
+    near = torch.randint(0, 500, (*tensor.shape[:-1], 2), generator=generator)
+    size = torch.randint(1, 500, near.shape, generator=generator)
+    return torch.cat([near, near + size], dim=-1).to(getattr(torch, tensor.dtype))
+
+
+def over(mask: Tensor, value: Tensor) -> Tensor:
+    """Give a mask the further dimensions of a value that it masks (boxes have four numbers for a token)."""
+    return mask.reshape(*mask.shape, *[1] * (value.dim() - mask.dim())).expand_as(value)
+
+
 def changed(tensor: InputTensor, value: Tensor) -> Tensor:
-    """Return a value that differs everywhere it can: the next id, or the opposite mask.
+    """Return a value that differs everywhere it can: the next id, the opposite mask or sign, a moved box.
 
     The opposite mask keeps the first entry, since a row of zeros means nothing. It also masks early tokens,
     which a decoder notices where it would not notice longer padding.
     """
     if tensor.below is not None:
         return (value + 1) % tensor.below
-    opposite = 1 - value
-    opposite[..., 0] = 1
-    return opposite
+    if tensor.fill == "padded_mask":
+        opposite = 1 - value
+        opposite[..., 0] = 1
+        return opposite
+    if tensor.fill == "boxes":
+        return value + 1
+    return ~value if tensor.dtype == "bool" else -value
 
 
 FILLS: dict[str, Callable[[InputTensor, Generator], Tensor]] = {
     "random_ids": random_ids,
     "padded_mask": padded_mask,
+    "random_normal": random_normal,
+    "random_halves": random_halves,
+    "boxes": boxes,
 }
 """Word in the YAML → function."""

@@ -1,0 +1,61 @@
+"""What tracing needs for some architectures: each cure is entered for one export and undone after it.
+
+A cure changes how a model is written, never what it computes: the eager reference runs without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import nn
+
+
+class _Context:
+    """Stands in for autograd's context in a forward that will never be followed by a backward."""
+
+    def save_for_backward(self, *tensors: torch.Tensor) -> None:
+        """Forget the tensors."""
+
+
+@contextmanager
+def plain_autograd(model: nn.Module) -> Iterator[None]:
+    """Call the forward of custom autograd functions directly; TorchScript cannot save a call of `apply`.
+
+    Concerns the functions defined in the modules that the model's layers come from.
+    """
+    modules = {type(layer).__module__ for layer in model.modules()}
+    with ExitStack() as stack:
+        for function in _subclasses(torch.autograd.Function):
+            if function.__module__ in modules:
+                stack.enter_context(mock.patch.object(function, "apply", _direct(function)))
+        yield
+
+
+def _direct(function: Any) -> Callable[..., Any]:
+    def apply(*arguments: Any) -> Any:
+        return function.forward(_Context(), *arguments)
+
+    return apply
+
+
+def _subclasses(cls: Any) -> Iterator[Any]:
+    for sub in cls.__subclasses__():
+        yield sub
+        yield from _subclasses(sub)
+
+
+CURES: dict[str, Callable[[nn.Module], AbstractContextManager[None]]] = {"plain_autograd": plain_autograd}
+"""Word in the YAML → context manager over the model."""
+
+
+@contextmanager
+def cured(model: nn.Module, names: Iterable[str]) -> Iterator[None]:
+    """Enter all cures that an architecture names."""
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(CURES[name](model))
+        yield
