@@ -1,11 +1,11 @@
-"""Checks that need more than one file: does every name that is used exist, and can it be reached?"""
+"""Checks of tasks and architectures: does every name that is used exist, and can it be reached?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from neuron_catalog.catalog.loader import Entry
+from neuron_catalog.catalog.names import Surroundings, renamed, unknown
 from neuron_catalog.catalog.selection import axes_in_use, has_default
 from neuron_catalog.catalog.source import YamlPath
 from neuron_catalog.errors import Finding, nearest
@@ -13,20 +13,6 @@ from neuron_catalog.schema.conditions import ConfigAbove, ConfigEquals, ConfigIs
 from neuron_catalog.schema.documents import Architecture, Family, TasksFile
 from neuron_catalog.schema.tensors import ConditionalInput, PerLayer
 from neuron_catalog.schema.words import DERIVED_DIMS
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """The names that the other levels define, against which one file is checked."""
-
-    tasks: frozenset[str]
-    families: Mapping[str, Family]
-    normalized_configs: Mapping[str, Mapping[str, str]]
-
-    @property
-    def config_keys(self) -> set[str]:
-        """The keys that any normalized config has."""
-        return set[str]().union(*self.normalized_configs.values())
 
 
 def check_tasks(entry: Entry[TasksFile]) -> Iterator[Finding]:
@@ -41,79 +27,16 @@ def check_tasks(entry: Entry[TasksFile]) -> Iterator[Finding]:
             owner[synonym] = f"a synonym of {name}"
 
 
-def check_family(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
-    """Check a family by itself: axes, fills, and that each dim is known to some normalized config."""
-    family, source = entry.document, entry.source
-    if source.path.stem != family.family:
-        yield _renamed(entry, "family", family.family)
-    for name, axis in family.axes.items():
-        if axis.suggest is None and axis.default is None:
-            message = f"axis {name} needs suggest or default"
-            yield source.finding(("axes", name), "NC311", message, "add one")
-        if axis.suggest is not None and isinstance(axis.default, int):
-            message = f"axis {name} has a number as default, so its suggest is never used"
-            yield source.finding(("axes", name), "NC311", message, "remove one")
-        if axis.fixed and not isinstance(axis.default, str):
-            message = f"axis {name} is fixed, but its default is no dim of the config"
-            yield source.finding(("axes", name), "NC311", message, "name the dim under default")
-        yield from _unknown(entry, ("axes", name, "only_for"), axis.only_for, around.tasks, "task")
-        default = [axis.default] if isinstance(axis.default, str) else []
-        known = around.config_keys | set(DERIVED_DIMS)
-        yield from _unknown(entry, ("axes", name, "default"), default, known, "dim of a config")
-    yield from _check_family_inputs(entry, around)
-    yield from _check_family_outputs(entry, around)
-
-
-def _check_family_inputs(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
-    family = entry.document
-    config_keys = around.config_keys
-    dims = {*family.axes, *DERIVED_DIMS, *config_keys}
-    for name, tensor in family.inputs.items():
-        where: YamlPath = ("inputs", name)
-        pads = tensor.pad if isinstance(tensor.pad, tuple) else ()
-        yield from _unknown(entry, (*where, "shape"), tensor.shape, dims, "dim")
-        yield from _unknown(entry, (*where, "shape_for"), tensor.shape_for, around.tasks, "task")
-        for task, shape in tensor.shape_for.items():
-            yield from _unknown(entry, (*where, "shape_for", task), shape, dims, "dim")
-        yield from _unknown(entry, (*where, "masks"), tensor.masks, family.inputs, "input")
-        yield from _unknown(entry, (*where, "only_for"), tensor.only_for, around.tasks, "task")
-        needed = {"random_ids": "below", "padded_mask": "masks"}.get(tensor.fill)
-        if needed and not getattr(tensor, needed):
-            message = f"fill {tensor.fill} of {name} needs the key {needed!r}"
-            yield entry.source.finding((*where, "fill"), "NC305", message)
-        yield from _unknown(entry, (*where, "below"), _given(tensor.below), dims, "dim")
-        yield from _unknown(entry, (*where, "pad"), pads, config_keys, "normalized-config key")
-        end = _given(tensor.ends_with)
-        yield from _unknown(entry, (*where, "ends_with"), end, config_keys, "normalized-config key")
-
-
-def _check_family_outputs(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
-    family = entry.document
-    dims = {*family.axes, *DERIVED_DIMS, *around.config_keys}
-    for name, output in family.outputs.items():
-        where: YamlPath = ("outputs", name)
-        if isinstance(output, PerLayer):
-            yield from _unknown(entry, (*where, "per_layer"), _closed(output.per_layer), {*dims, "_"}, "dim")
-            yield from _unknown(entry, (*where, "layers"), [output.layers], dims, "dim")
-            yield from _unknown(entry, (*where, "only_for"), output.only_for, around.tasks, "task")
-        elif isinstance(output, Mapping):
-            yield from _unknown(entry, where, output, around.tasks, "task")
-            for task, shape in output.items():
-                yield from _unknown(entry, (*where, task), _closed(shape), {*dims, "_"}, "dim")
-        else:
-            yield from _unknown(entry, where, _closed(output), {*dims, "_"}, "dim")
-
-
 def check_architecture(entry: Entry[Architecture], around: Surroundings) -> Iterator[Finding]:
     """Check an architecture against its family, its normalized config and the tasks."""
     architecture, source = entry.document, entry.source
     if source.path.stem != architecture.architecture:
-        yield _renamed(entry, "architecture", architecture.architecture)
+        yield renamed(entry, "architecture", architecture.architecture)
     for key, known in (
         ("family", around.families),
         ("normalized_config", around.normalized_configs),
     ):
-        yield from _unknown(entry, (key,), [getattr(architecture, key)], known, key.replace("_", " "))
+        yield from unknown(entry, (key,), [getattr(architecture, key)], known, key.replace("_", " "))
     for package, bound in architecture.requires.items():
         from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -141,10 +64,10 @@ def check_architecture(entry: Entry[Architecture], around: Surroundings) -> Iter
 def _check_tasks_and_outputs(
     entry: Entry[Architecture], family: Family, around: Surroundings
 ) -> Iterator[Finding]:
-    yield from _unknown(entry, ("tasks",), entry.document.tasks, around.tasks, "task")
+    yield from unknown(entry, ("tasks",), entry.document.tasks, around.tasks, "task")
     for task, outputs in entry.document.tasks.items():
         where: YamlPath = ("tasks", task)
-        yield from _unknown(entry, where, outputs, family.outputs, "output")
+        yield from unknown(entry, where, outputs, family.outputs, "output")
         for position, name in enumerate(outputs):
             output = family.outputs.get(name)
             if isinstance(output, PerLayer):
@@ -162,7 +85,7 @@ def _check_inputs(
     for position, use in enumerate(entry.document.inputs):
         where: YamlPath = ("inputs", position)
         name = use.name if isinstance(use, ConditionalInput) else use
-        yield from _unknown(entry, where, [name], family.inputs, "input")
+        yield from unknown(entry, where, [name], family.inputs, "input")
         if isinstance(use, ConditionalInput):
             yield from _check_when(entry, (*where, "when"), use.when, aliases)
 
@@ -212,7 +135,7 @@ def _listed_twice(entry: Entry[Architecture]) -> Iterator[Finding]:
 
 def _check_axes(entry: Entry[Architecture], family: Family, aliases: Mapping[str, str]) -> Iterator[Finding]:
     architecture, source = entry.document, entry.source
-    yield from _unknown(entry, ("mandatory_axes",), architecture.mandatory_axes, family.axes, "axis")
+    yield from unknown(entry, ("mandatory_axes",), architecture.mandatory_axes, family.axes, "axis")
     used = axes_in_use(architecture, family, aliases)
     for position, name in enumerate(architecture.mandatory_axes):
         if name in family.axes and name not in used:
@@ -225,19 +148,19 @@ def _check_axes(entry: Entry[Architecture], family: Family, aliases: Mapping[str
             message = f"axis {name} is used and has no default, but is not listed"
             yield source.finding(("mandatory_axes",), "NC304", message, "add it")
     tiny = ("tiny", "axes")
-    yield from _unknown(entry, tiny, architecture.tiny.axes, used, "axis of this architecture")
+    yield from unknown(entry, tiny, architecture.tiny.axes, used, "axis of this architecture")
     for name in sorted(used & set(architecture.mandatory_axes) - set(architecture.tiny.axes)):
         yield source.finding(tiny, "NC307", f"the tiny model lacks a size for {name}", "add it")
     known = {*aliases, *DERIVED_DIMS}
     for position, limit in enumerate(architecture.limits):
         where: YamlPath = ("limits", position)
-        yield from _unknown(entry, (*where, "axis"), [limit.axis], used, "axis of this architecture")
+        yield from unknown(entry, (*where, "axis"), [limit.axis], used, "axis of this architecture")
         bounds = {key: getattr(limit, key) for key in ("at_most", "exactly") if getattr(limit, key)}
         if len(bounds) != 1:
             message = "a limit needs exactly one of at_most and exactly"
             yield source.finding(where, "NC311", message, "remove one" if bounds else "add one")
         for key, dim in bounds.items():
-            yield from _unknown(entry, (*where, key), [dim], known, "dim")
+            yield from unknown(entry, (*where, key), [dim], known, "dim")
 
 
 def _check_promises(entry: Entry[Architecture], family: Family) -> Iterator[Finding]:
@@ -248,7 +171,7 @@ def _check_promises(entry: Entry[Architecture], family: Family) -> Iterator[Find
         yield source.finding(("atol",), "NC308", message, "add atol_reason with the measured difference")
     for position, deviation in enumerate(architecture.deviations):
         where: YamlPath = ("deviations", position, "tasks")
-        yield from _unknown(entry, where, deviation.tasks, architecture.tasks, "task of this architecture")
+        yield from unknown(entry, where, deviation.tasks, architecture.tasks, "task of this architecture")
 
 
 def _check_when(
@@ -272,35 +195,4 @@ def _check_when(
                 yield entry.source.finding(where, "NC306", message, "remove it")
         elif isinstance(condition, (ConfigEquals, ConfigAbove, ConfigIsSet)):
             kind = f"key of normalized config {entry.document.normalized_config}"
-            yield from _unknown(entry, where, [condition.config], aliases, kind)
-
-
-def _closed(shape: Iterable[str]) -> list[str]:
-    """Return a shape without the `...` that may end it; elsewhere it stays, and is unknown."""
-    dims = list(shape)
-    return dims[:-1] if dims[-1:] == ["..."] else dims
-
-
-def _renamed(entry: Entry[Architecture] | Entry[Family], key: str, name: str) -> Finding:
-    fix = f"name the file {name}.yaml"
-    return entry.source.finding((key,), "NC301", f"the file name differs from {name!r}", fix)
-
-
-def _unknown(
-    entry: Entry[TasksFile] | Entry[Family] | Entry[Architecture],
-    where: YamlPath,
-    names: Iterable[str],
-    known: Iterable[str],
-    kind: str,
-) -> Iterator[Finding]:
-    """Yield a finding for each name that is not known, at its own line if it has one."""
-    allowed = set(known)
-    for position, name in enumerate(names):
-        if name not in allowed:
-            step = name if (*where, name) in entry.source.marks else position
-            message = f"unknown {kind} {name!r}"
-            yield entry.source.finding((*where, step), "NC302", message, nearest(name, allowed))
-
-
-def _given(name: str | None) -> list[str]:
-    return [name] if name else []
+            yield from unknown(entry, where, [condition.config], aliases, kind)

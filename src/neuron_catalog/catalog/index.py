@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from neuron_catalog.catalog.checks import (
-    Surroundings,
     check_architecture,
-    check_family,
     check_tasks,
 )
+from neuron_catalog.catalog.family_checks import check_family
 from neuron_catalog.catalog.loader import Entry, kind_of, load
+from neuron_catalog.catalog.names import Surroundings
 from neuron_catalog.catalog.selection import axes_in_use
 from neuron_catalog.errors import CatalogError, Finding, RequestError, nearest
 from neuron_catalog.schema.documents import (

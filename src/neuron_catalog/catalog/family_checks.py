@@ -1,0 +1,86 @@
+"""Checks of a family: are its axes, fills and dims names that something defines?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from neuron_catalog.catalog.loader import Entry
+from neuron_catalog.catalog.names import Surroundings, renamed, unknown
+from neuron_catalog.catalog.source import YamlPath
+from neuron_catalog.errors import Finding
+from neuron_catalog.schema.documents import Family
+from neuron_catalog.schema.tensors import PerLayer
+from neuron_catalog.schema.words import DERIVED_DIMS
+
+
+def check_family(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
+    """Check a family by itself: axes, fills, and that each dim is known to some normalized config."""
+    family, source = entry.document, entry.source
+    if source.path.stem != family.family:
+        yield renamed(entry, "family", family.family)
+    for name, axis in family.axes.items():
+        if axis.suggest is None and axis.default is None:
+            message = f"axis {name} needs suggest or default"
+            yield source.finding(("axes", name), "NC311", message, "add one")
+        if axis.suggest is not None and isinstance(axis.default, int):
+            message = f"axis {name} has a number as default, so its suggest is never used"
+            yield source.finding(("axes", name), "NC311", message, "remove one")
+        if axis.fixed and not isinstance(axis.default, str):
+            message = f"axis {name} is fixed, but its default is no dim of the config"
+            yield source.finding(("axes", name), "NC311", message, "name the dim under default")
+        yield from unknown(entry, ("axes", name, "only_for"), axis.only_for, around.tasks, "task")
+        default = [axis.default] if isinstance(axis.default, str) else []
+        known = around.config_keys | set(DERIVED_DIMS)
+        yield from unknown(entry, ("axes", name, "default"), default, known, "dim of a config")
+    yield from _check_family_inputs(entry, around)
+    yield from _check_family_outputs(entry, around)
+
+
+def _check_family_inputs(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
+    family = entry.document
+    config_keys = around.config_keys
+    dims = {*family.axes, *DERIVED_DIMS, *config_keys}
+    for name, tensor in family.inputs.items():
+        where: YamlPath = ("inputs", name)
+        pads = tensor.pad if isinstance(tensor.pad, tuple) else ()
+        yield from unknown(entry, (*where, "shape"), tensor.shape, dims, "dim")
+        yield from unknown(entry, (*where, "shape_for"), tensor.shape_for, around.tasks, "task")
+        for task, shape in tensor.shape_for.items():
+            yield from unknown(entry, (*where, "shape_for", task), shape, dims, "dim")
+        yield from unknown(entry, (*where, "masks"), tensor.masks, family.inputs, "input")
+        yield from unknown(entry, (*where, "only_for"), tensor.only_for, around.tasks, "task")
+        needed = {"random_ids": "below", "padded_mask": "masks"}.get(tensor.fill)
+        if needed and not getattr(tensor, needed):
+            message = f"fill {tensor.fill} of {name} needs the key {needed!r}"
+            yield entry.source.finding((*where, "fill"), "NC305", message)
+        yield from unknown(entry, (*where, "below"), _given(tensor.below), dims, "dim")
+        yield from unknown(entry, (*where, "pad"), pads, config_keys, "normalized-config key")
+        end = _given(tensor.ends_with)
+        yield from unknown(entry, (*where, "ends_with"), end, config_keys, "normalized-config key")
+
+
+def _check_family_outputs(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
+    family = entry.document
+    dims = {*family.axes, *DERIVED_DIMS, *around.config_keys}
+    for name, output in family.outputs.items():
+        where: YamlPath = ("outputs", name)
+        if isinstance(output, PerLayer):
+            yield from unknown(entry, (*where, "per_layer"), _closed(output.per_layer), {*dims, "_"}, "dim")
+            yield from unknown(entry, (*where, "layers"), [output.layers], dims, "dim")
+            yield from unknown(entry, (*where, "only_for"), output.only_for, around.tasks, "task")
+        elif isinstance(output, Mapping):
+            yield from unknown(entry, where, output, around.tasks, "task")
+            for task, shape in output.items():
+                yield from unknown(entry, (*where, task), _closed(shape), {*dims, "_"}, "dim")
+        else:
+            yield from unknown(entry, where, _closed(output), {*dims, "_"}, "dim")
+
+
+def _closed(shape: Iterable[str]) -> list[str]:
+    """Return a shape without the `...` that may end it; elsewhere it stays, and is unknown."""
+    dims = list(shape)
+    return dims[:-1] if dims[-1:] == ["..."] else dims
+
+
+def _given(name: str | None) -> list[str]:
+    return [name] if name else []

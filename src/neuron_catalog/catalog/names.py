@@ -1,0 +1,47 @@
+"""What checks across files share: the names that other files define, and findings about unknown ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from neuron_catalog.catalog.loader import Entry
+from neuron_catalog.catalog.source import YamlPath
+from neuron_catalog.errors import Finding, nearest
+from neuron_catalog.schema.documents import Architecture, Family, TasksFile
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The names that the other levels define, against which one file is checked."""
+
+    tasks: frozenset[str]
+    families: Mapping[str, Family]
+    normalized_configs: Mapping[str, Mapping[str, str]]
+
+    @property
+    def config_keys(self) -> set[str]:
+        """The keys that any normalized config has."""
+        return set[str]().union(*self.normalized_configs.values())
+
+
+def renamed(entry: Entry[Architecture] | Entry[Family], key: str, name: str) -> Finding:
+    """Say that a file is not named after what it defines."""
+    fix = f"name the file {name}.yaml"
+    return entry.source.finding((key,), "NC301", f"the file name differs from {name!r}", fix)
+
+
+def unknown(
+    entry: Entry[TasksFile] | Entry[Family] | Entry[Architecture],
+    where: YamlPath,
+    names: Iterable[str],
+    known: Iterable[str],
+    kind: str,
+) -> Iterator[Finding]:
+    """Yield a finding for each name that is not known, at its own line if it has one."""
+    allowed = set(known)
+    for position, name in enumerate(names):
+        if name not in allowed:
+            step = name if (*where, name) in entry.source.marks else position
+            message = f"unknown {kind} {name!r}"
+            yield entry.source.finding((*where, step), "NC302", message, nearest(name, allowed))
