@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types unit schemas clean
+.PHONY: demo test lint types unit schemas evidence pages clean
 
 $(READY): pyproject.toml constraints/tested.txt
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/generate_schemas.py --check
+	$(BIN)/python tools/generate_pages.py --check
 	$(BIN)/neuron-catalog check
 
 types: $(READY)
@@ -32,6 +33,13 @@ unit: $(READY)
 
 schemas: $(READY)
 	$(BIN)/python tools/generate_schemas.py
+
+evidence: $(READY)
+	$(BIN)/neuron-catalog selftest --jobs 2 --record
+	$(BIN)/python tools/generate_pages.py
+
+pages: $(READY)
+	$(BIN)/python tools/generate_pages.py
 
 clean:
 	rm -rf $(VENV) build dist

@@ -110,6 +110,11 @@ def test_pad_value_is_the_first_one_set(catalog):
         plan(catalog, "bert", "fill-mask", config={"pad_token_id": None})
 
 
+def test_of_several_ids_that_end_a_text_the_first_one_pads(catalog):
+    config = {"pad_token_id": None, "eos_token_id": [5, 6]}
+    assert plan(catalog, "bert", "fill-mask", config=config).inputs[0].pad == 5
+
+
 def test_deviations_hold_for_their_tasks_only(catalog):
     assert plan(catalog, "phi", "text-classification").waivers[0].check == "masked_tokens_dead"
     assert plan(catalog, "phi", "token-classification").waivers == ()

@@ -16,6 +16,7 @@ from neuron_catalog.catalog.checks import (
     check_architecture,
     check_tasks,
 )
+from neuron_catalog.catalog.evidence import Evidence, Tier, definition_digest, highest, read_evidence
 from neuron_catalog.catalog.family_checks import check_family
 from neuron_catalog.catalog.loader import Entry, kind_of, load
 from neuron_catalog.catalog.names import Surroundings
@@ -202,6 +203,32 @@ class Catalog:
                 f"`neuron-catalog list-tasks {name}` shows what each task returns.",
             )
         return task
+
+    def definition(self, name: str) -> str:
+        """Return the digest of all that the catalog says about an architecture."""
+        architecture = self.get(name)
+        family = self.families[architecture.family]
+        aliases = self.normalized_configs[architecture.normalized_config]
+        return definition_digest(architecture, family, aliases, self.tasks)
+
+    def evidence_file(self, name: str) -> Path:
+        """Return where the recorded runs of an architecture lie: in the catalog that defines it."""
+        return self.file_of(name).parents[1] / "evidence" / f"{name}.jsonl"
+
+    def evidence(self, name: str) -> tuple[Evidence, ...]:
+        """Return the recorded runs of an architecture as it is defined now.
+
+        Raises:
+            CatalogError: if the file of recorded runs cannot be read.
+        """
+        definition = self.definition(name)
+        runs = read_evidence(self.evidence_file(name))
+        return tuple(run for run in runs if run.definition == definition)
+
+    def tiers(self, name: str) -> dict[str, Tier]:
+        """Return task → how far its support is proved."""
+        runs = self.evidence(name)
+        return {task: highest(r.tier for r in runs if r.task == task) for task in self.supported_tasks(name)}
 
     def files(self) -> tuple[Path, ...]:
         """Return every catalog file of every folder, hidden ones included."""

@@ -176,6 +176,9 @@ def selftest(
     jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Processes to use.")] = 1,
     backend: BackendName = None,
     seed: Seed = 0,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write the passed rows into the catalog's evidence.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Export the tiny model of every architecture and task, run all checks, and the negative control."""
@@ -189,6 +192,10 @@ def selftest(
         if not as_json:
             print_row(row)
     failed = sum(not row.passed for row in done)
+    if record:
+        from neuron_catalog.exporting.record import record as write
+
+        write(catalog, done)
     if as_json:
         done.sort(key=lambda row: (row.architecture, row.task))
         print_json([row.model_dump(mode="json") for row in done])

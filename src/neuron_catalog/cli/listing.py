@@ -22,13 +22,27 @@ def register(app: typer.Typer) -> None:
 
 
 def list_architectures(context: typer.Context, as_json: Json = False) -> None:
-    """List all architectures with their family and number of tasks."""
+    """List all architectures with their family, how far they are proved, and their number of tasks."""
+    from neuron_catalog.catalog.evidence import lowest
+
     catalog = catalog_of(context)
     found = [catalog.get(name) for name in catalog.architectures]
+    tiers = {name: catalog.tiers(name) for name in catalog.architectures}
     if as_json:
-        print_json({a.architecture: {"family": a.family, "tasks": list(a.tasks)} for a in found})
+        print_json({a.architecture: {"family": a.family, "tasks": tiers[a.architecture]} for a in found})
         return
-    print_columns([(a.architecture, a.family, f"{len(a.tasks)} tasks", a.summary) for a in found])
+    print_columns(
+        [
+            (
+                a.architecture,
+                a.family,
+                lowest(tiers[a.architecture].values()),
+                f"{len(a.tasks)} tasks",
+                a.summary,
+            )
+            for a in found
+        ]
+    )
 
 
 def list_tasks(
@@ -76,6 +90,7 @@ def show(context: typer.Context, architecture: Architecture, as_json: Json = Fal
     found = catalog.get(architecture)
     family = catalog.families[found.family]
     aliases = catalog.normalized_configs[found.normalized_config]
+    tiers, runs = catalog.tiers(architecture), catalog.evidence(architecture)
     selected = [use if isinstance(use, str) else use.name for use in found.inputs]
     resolved: dict[str, Any] = {
         "file": str(catalog.file_of(architecture)),
@@ -87,12 +102,19 @@ def show(context: typer.Context, architecture: Architecture, as_json: Json = Fal
                 "auto_class": catalog.tasks[task].auto_class,
                 "runtime_class": catalog.tasks[task].runtime_class,
                 "mandatory_axes": list(catalog.mandatory_axes(architecture, task)),
+                "tier": tiers[task],
+                "evidence": [
+                    {"backend": run.backend, "date": run.date, **run.versions}
+                    for run in runs
+                    if run.task == task
+                ],
             }
             for task, outputs in found.tasks.items()
         },
         "axes": {
             name: family.axes[name].model_dump(mode="json", exclude_defaults=True)
-            for name in found.mandatory_axes
+            for task in found.tasks
+            for name in catalog.axes(architecture, task)
         },
         "input_definitions": {
             name: family.inputs[name].model_dump(mode="json", exclude_defaults=True) for name in selected

@@ -70,7 +70,7 @@ class Subject:
         try:
             with torch.no_grad():
                 return self.oracle(inputs)
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        except (RuntimeError, ValueError, LookupError, TypeError, AssertionError) as error:
             raise RequestError(
                 f"The eager {self.plan.architecture} model refuses the example inputs: {first_line(error)}",
                 "Check the config and the inputs in the architecture's YAML.",

@@ -105,13 +105,18 @@ class Dims:
         return value
 
     def first_set(self, keys: tuple[str, ...]) -> int:
-        """Return the first of `keys` that the config sets.
+        """Return the first of `keys` that the config sets; of a list of ids, its first.
+
+        Chat models list several ids that end a text. Any of them may stand under a mask.
 
         Raises:
             RequestError: if all are null.
         """
         for key in keys:
-            if self.value(key) is not None:
+            value = self.value(key)
+            if isinstance(value, (list, tuple)) and value and all(type(each) is int for each in value):
+                return int(value[0])
+            if value is not None:
                 return self.size(key)
         paths = " and ".join(repr(self.aliases.get(key, key)) for key in keys)
         raise RequestError(

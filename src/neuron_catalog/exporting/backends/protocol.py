@@ -11,6 +11,8 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
+from neuron_catalog.catalog.evidence import Tier
+
 CompiledGraph = Callable[..., tuple[Tensor, ...]]
 """Positional tensors of fixed shapes in, a flat tuple of tensors out."""
 
@@ -22,6 +24,8 @@ class Backend(Protocol):
     """What a compiled graph is called in an artifact."""
     DEVICE: str
     """Where the graph runs, for people."""
+    TIER: Tier
+    """What a passed selftest with this backend proves."""
     ABSOLUTE_BOUND: bool
     """Whether a difference up to the plan's atol is accepted too, as on devices of lower precision."""
 

@@ -12,12 +12,14 @@ import transformers
 from pydantic import JsonValue
 from torch import Tensor, nn
 
+from neuron_catalog.catalog.evidence import Tier
 from neuron_catalog.errors import CompileError, RequestError, first_line
 from neuron_catalog.exporting.backends.protocol import CompiledGraph
 from neuron_catalog.models.sources import quiet_transformers
 
 FILE_NAME = "model.pt"
 DEVICE = "CPU"
+TIER: Tier = "traced"
 ABSOLUTE_BOUND = False
 
 

@@ -1,0 +1,106 @@
+"""Recorded runs: which architecture × task × backend passed, with which versions.
+
+Only `selftest --record` writes them: one file for each architecture, `evidence/<name>.jsonl`, one line for
+each task, backend and set of versions. A line holds for the very definition that was run: it carries the
+digest of everything the catalog says about the architecture, and counts for nothing once that has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+from pydantic import BaseModel, ConfigDict
+
+from neuron_catalog.errors import CatalogError, Finding
+from neuron_catalog.schema.documents import Architecture, Family, Task
+
+Tier = Literal["declared", "traced", "lowered", "compiled", "device-verified"]
+TIERS: tuple[Tier, ...] = ("declared", "traced", "lowered", "compiled", "device-verified")
+"""How far support is proved, from a mere statement to numbers from a device."""
+
+
+class Evidence(BaseModel):
+    """One recorded run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    backend: str
+    tier: Tier
+    versions: dict[str, str]
+    date: str
+    """Day of the run, YYYY-MM-DD."""
+    definition: str
+    """Digest of the definition that was run."""
+    checks: dict[str, str]
+    """Check → passed, not_run or deviates; a failed run is not recorded."""
+    largest_scaled_difference: float
+    """Largest difference in any output, as a share of the largest eager value."""
+    seconds: float
+
+    @property
+    def key(self) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+        """What a later run of the same kind replaces."""
+        return self.task, self.backend, tuple(sorted(self.versions.items()))
+
+
+def definition_digest(
+    architecture: Architecture, family: Family, aliases: Mapping[str, str], tasks: Mapping[str, Task]
+) -> str:
+    """Return the digest of all that the catalog says about an architecture, prose left out."""
+    prose = {"summary", "checkpoint", "known_issues"}
+    said = {
+        "architecture": architecture.model_dump(mode="json", exclude=prose),
+        "family": family.model_dump(mode="json", exclude=prose),
+        "normalized_config": dict(aliases),
+        "auto_classes": {name: tasks[name].auto_class for name in architecture.tasks},
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_evidence(path: Path) -> tuple[Evidence, ...]:
+    """Read a file of recorded runs; none if it does not exist.
+
+    Raises:
+        CatalogError: naming the line that cannot be read.
+    """
+    if not path.is_file():
+        return ()
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            found.append(Evidence.model_validate_json(line))
+        except pydantic.ValidationError as error:
+            message = f"not a recorded run: {error.errors(include_url=False)[0]['msg']}"
+            fix = "remove the line and record it again with `neuron-catalog selftest --record`"
+            raise CatalogError([Finding(path, number, 1, "NC400", message, fix)]) from None
+    return tuple(found)
+
+
+def write_evidence(path: Path, new: Iterable[Evidence]) -> None:
+    """Add recorded runs to a file, in place of those with the same task, backend and versions.
+
+    Runs of another definition are dropped: they prove nothing about this one.
+    """
+    runs = list(new)
+    definitions = {run.definition for run in runs}
+    kept = {run.key: run for run in read_evidence(path) if run.definition in definitions}
+    kept |= {run.key: run for run in runs}
+    lines = [run.model_dump_json() + "\n" for _, run in sorted(kept.items())]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def highest(tiers: Iterable[Tier]) -> Tier:
+    """Return the highest tier, `declared` if there is none."""
+    return max(tiers, key=TIERS.index, default="declared")
+
+
+def lowest(tiers: Iterable[Tier]) -> Tier:
+    """Return the lowest tier: an architecture is proved as far as the least of its tasks."""
+    return min(tiers, key=TIERS.index, default="declared")

@@ -1,0 +1,50 @@
+"""Turn passed rows of a selftest into evidence."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+
+from neuron_catalog.catalog.evidence import Evidence, write_evidence
+from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.exporting.backends import BACKENDS
+from neuron_catalog.exporting.comparisons import RELATIVE_BOUND
+from neuron_catalog.exporting.selftest import Row
+from neuron_catalog.version import __version__
+
+
+def record(catalog: Catalog, rows: Iterable[Row]) -> int:
+    """Write the passed rows into the catalogs that define their architectures; return how many."""
+    passed = [row for row in rows if row.passed]
+    for name in sorted({row.architecture for row in passed}):
+        runs = [evidence_of(catalog, row) for row in passed if row.architecture == name]
+        write_evidence(catalog.evidence_file(name), runs)
+    return len(passed)
+
+
+def evidence_of(catalog: Catalog, row: Row) -> Evidence:
+    """Describe a passed row as it will be recorded."""
+    backend = BACKENDS[row.backend]
+    return Evidence(
+        task=row.task,
+        backend=row.backend,
+        tier=backend.TIER,
+        versions={"neuron-catalog": __version__, **plain_versions(backend.versions())},
+        date=datetime.date.today().isoformat(),
+        definition=catalog.definition(row.architecture),
+        checks={check.name: check.status for check in row.checks},
+        largest_scaled_difference=scaled_difference(row),
+        seconds=round(row.seconds, 1),
+    )
+
+
+def plain_versions(versions: dict[str, str]) -> dict[str, str]:
+    """Drop local build tags (`2.13.0+cpu`), which differ from machine to machine."""
+    return {name: version.split("+")[0] for name, version in versions.items()}
+
+
+def scaled_difference(row: Row) -> float:
+    """Return the largest difference from eager, as a share of the largest eager value."""
+    values = next(check for check in row.checks if check.name == "values")
+    shares = [d.largest / d.allowed * RELATIVE_BOUND for d in values.differences if d.allowed]
+    return float(f"{max(shares, default=0.0):.1e}")

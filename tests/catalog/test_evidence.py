@@ -1,0 +1,123 @@
+"""Support is proved by recorded runs, and only of the definition as it stands."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from neuron_catalog import CatalogError
+from neuron_catalog.catalog.evidence import highest, lowest, read_evidence, write_evidence
+from neuron_catalog.catalog.index import Catalog
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pinned(package: str) -> str:
+    text = (ROOT / "constraints" / "tested.txt").read_text()
+    return re.search(rf"^{package}==(\S+)$", text, re.MULTILINE)[1]
+
+
+def test_every_task_has_evidence_for_the_pinned_versions(catalog):
+    lacking = [
+        f"{name} {task}"
+        for name in catalog.architectures
+        for task in catalog.supported_tasks(name)
+        if not any(
+            run.task == task
+            and run.versions["torch"] == pinned("torch")
+            and run.versions["transformers"] == pinned("transformers")
+            for run in catalog.evidence(name)
+        )
+    ]
+    assert lacking == [], "run `make evidence`"
+
+
+def test_no_recorded_run_has_a_failed_check(catalog):
+    for name in catalog.architectures:
+        for run in catalog.evidence(name):
+            assert set(run.checks.values()) <= {"passed", "not_run", "deviates"}
+            assert run.checks["values"] == run.checks["negative_control"] == "passed"
+
+
+def test_no_evidence_is_left_of_what_is_gone(catalog):
+    files = {path.stem for path in (catalog.folders[-1] / "evidence").glob("*")}
+    assert files == set(catalog.architectures)
+
+
+@pytest.fixture
+def overlay(tmp_path, catalog):
+    """A catalog with an architecture of its own and no evidence."""
+    architectures = tmp_path / "mine" / "architectures"
+    architectures.mkdir(parents=True)
+    (architectures / "esm.yaml").write_text(catalog.file_of("esm").read_text())
+    return tmp_path / "mine"
+
+
+def test_what_is_not_recorded_is_declared_only(overlay, catalog):
+    mine = Catalog([overlay, *catalog.folders])
+    assert set(mine.tiers("esm").values()) == {"declared"}
+    assert set(catalog.tiers("esm").values()) == {"traced"}
+
+
+def test_recording_lies_beside_the_architecture_and_lifts_its_tier(overlay, run):
+    assert run("--catalog", str(overlay), "selftest", "esm", "--record")[0] == 0
+    assert [path.name for path in (overlay / "evidence").iterdir()] == ["esm.jsonl"]
+    code, out, err = run("--catalog", str(overlay), "show", "esm", "--json")
+    tasks = json.loads(out)["tasks"]
+    assert {task["tier"] for task in tasks.values()} == {"traced"}
+    assert tasks["fill-mask"]["evidence"][0]["backend"] == "torchscript"
+
+
+def test_a_changed_definition_counts_for_nothing(overlay, catalog, run):
+    run("--catalog", str(overlay), "selftest", "esm", "--record")
+    path = overlay / "architectures" / "esm.yaml"
+    path.write_text(path.read_text().replace("hidden_size: 32", "hidden_size: 64"))
+    assert set(Catalog([overlay, *catalog.folders]).tiers("esm").values()) == {"declared"}
+
+
+def test_a_changed_summary_changes_no_definition(overlay, catalog):
+    path = overlay / "architectures" / "esm.yaml"
+    before = catalog.definition("esm")
+    path.write_text(path.read_text().replace("ESM-2 protein", "The ESM-2 protein"))
+    assert Catalog([overlay, *catalog.folders]).definition("esm") == before
+
+
+def test_failed_rows_are_not_recorded(overlay, run):
+    path = overlay / "architectures" / "esm.yaml"
+    path.write_text(path.read_text().replace("[last_hidden_state, pooler_output]", "[start_logits]"))
+    assert run("--catalog", str(overlay), "selftest", "esm", "--record")[0] == 6
+    runs = read_evidence(overlay / "evidence" / "esm.jsonl")
+    assert sorted(run.task for run in runs) == ["fill-mask", "text-classification", "token-classification"]
+
+
+def test_a_later_run_replaces_the_earlier_one_of_the_same_versions(catalog, tmp_path):
+    runs = catalog.evidence("esm")
+    path = tmp_path / "evidence" / "esm.jsonl"
+    write_evidence(path, runs)
+    later = runs[0].model_copy(update={"seconds": 99.0})
+    other = runs[0].model_copy(update={"versions": {**runs[0].versions, "torch": "2.9.0"}})
+    write_evidence(path, [later, other])
+    kept = read_evidence(path)
+    assert len(kept) == len(runs) + 1
+    assert later in kept
+    assert runs[0] not in kept
+
+
+def test_a_line_that_is_no_run_is_pointed_at(tmp_path):
+    path = tmp_path / "esm.jsonl"
+    path.write_text('{"task": "fill-mask"}\n')
+    with pytest.raises(CatalogError, match=r"esm\.jsonl:1:1: NC400 not a recorded run"):
+        read_evidence(path)
+
+
+def test_an_architecture_is_proved_as_far_as_the_least_of_its_tasks():
+    assert lowest(["traced", "declared", "compiled"]) == "declared"
+    assert highest(["traced", "lowered"]) == "lowered"
+    assert (lowest([]), highest([])) == ("declared", "declared")
+
+
+def test_supported_pages_are_current():
+    import runpy
+
+    assert runpy.run_path(str(ROOT / "tools" / "generate_pages.py"))["stale"]() == []

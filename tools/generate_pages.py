@@ -1,0 +1,91 @@
+"""Write `docs/supported/*.md` from the catalog and its evidence; `--check` tells whether they are current."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from neuron_catalog.catalog.evidence import TIERS, lowest
+from neuron_catalog.catalog.index import Catalog
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ROOT / "docs" / "supported"
+
+
+def page_texts() -> dict[Path, str]:
+    """Return path → text of every generated page."""
+    catalog = Catalog([ROOT / "catalog"])
+    jinja = Environment(
+        loader=FileSystemLoader(ROOT / "tools" / "templates"),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    texts: dict[Path, str] = {}
+    pages: list[dict[str, Any]] = []
+    totals = Counter[str]()
+    for name in sorted(catalog.families):
+        names = [a for a in catalog.architectures if catalog.get(a).family == name]
+        texts[PAGES / f"{name}.md"] = jinja.get_template("family.md.j2").render(
+            family=catalog.families[name],
+            rows=[row(catalog, each) for each in names],
+            deviations=listed(catalog, names, "deviations"),
+            issues=listed(catalog, names, "known_issues"),
+        )
+        tiers = Counter(tier for each in names for tier in catalog.tiers(each).values())
+        pages.append({"name": name, "architectures": len(names), "count": tiers.total(), "tiers": tiers})
+        totals.update(tiers)
+    index = jinja.get_template("index.md.j2").render(pages=pages, totals=totals, tiers=TIERS)
+    return {**texts, PAGES / "README.md": index}
+
+
+def row(catalog: Catalog, name: str) -> dict[str, Any]:
+    """Return what a table says of one architecture."""
+    tiers = catalog.tiers(name)
+    differences = [run.largest_scaled_difference for run in catalog.evidence(name)]
+    tier: str = lowest(tiers.values())
+    return {
+        "name": name,
+        "tasks": list(tiers),
+        "count": len(tiers),
+        "axes": catalog.get(name).mandatory_axes,
+        "atol": catalog.get(name).atol,
+        "tier": f"{tier} ({max(differences):.0e})" if differences else tier,
+    }
+
+
+def listed(catalog: Catalog, names: list[str], key: str) -> list[dict[str, Any]]:
+    """Return all entries of a list in the YAML files, each with its architecture's name."""
+    return [
+        {"name": name, **entry.model_dump()} for name in names for entry in getattr(catalog.get(name), key)
+    ]
+
+
+def stale() -> list[Path]:
+    """Return the pages that are missing, out of date or left over."""
+    texts = page_texts()
+    wrong = [path for path, text in texts.items() if not path.is_file() or path.read_text() != text]
+    return wrong + [path for path in PAGES.glob("*") if path not in texts]
+
+
+def main() -> int:
+    """Write the pages, or check them."""
+    if "--check" in sys.argv[1:]:
+        wrong = stale()
+        for path in wrong:
+            print(f"{path.name} is not current: run python tools/generate_pages.py", file=sys.stderr)
+        return 1 if wrong else 0
+    PAGES.mkdir(exist_ok=True)
+    for path in stale():
+        path.unlink(missing_ok=True)
+    for path, text in page_texts().items():
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
