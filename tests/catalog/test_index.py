@@ -130,9 +130,7 @@ def test_a_missing_folder_of_the_variable_is_named(tmp_path, monkeypatch):
 def test_an_unknown_architecture_brings_the_nearest_names(catalog, call):
     with pytest.raises(RequestError) as caught:
         getattr(catalog, call)("robertta")
-    assert cause(caught) == (
-        "The catalog has no architecture 'robertta'; did you mean roberta or xlm-roberta or deberta?"
-    )
+    assert cause(caught).startswith("The catalog has no architecture 'robertta'; did you mean roberta or ")
 
 
 def test_an_architecture_like_no_other_brings_all_names():

@@ -139,15 +139,25 @@ def test_architecture_taken_out_of_the_catalog_works_as_a_user_overlay(run, tmp_
 
 
 def test_new_architecture_works_on_the_spot_from_one_yaml(run, tmp_path, catalog):
-    """LayoutLM reads text alone, too, and is no text encoder of the shipped catalog."""
+    """MarkupLM reads text alone, too, and is not in the shipped catalog."""
     architectures = tmp_path / "mine" / "architectures"
     architectures.mkdir(parents=True)
-    text = catalog.file_of("bert").read_text().replace("architecture: bert", "architecture: layoutlm")
-    text = text.replace("  multiple-choice: [logits]\n  question-answering: [start_logits, end_logits]\n", "")
+    text = catalog.file_of("bert").read_text().replace("architecture: bert", "architecture: markuplm")
+    text = text.replace("  multiple-choice: [logits]\n", "").replace("  fill-mask: [logits]\n", "")
     text = text.replace(", num_choices]", "]").replace(", num_choices: 3}", "}")
-    (architectures / "layoutlm.yaml").write_text(text)
+    (architectures / "markuplm.yaml").write_text(text)
     assert run("--catalog", "mine", "check")[0] == 0
-    code, out, err = run("--catalog", "mine", "selftest", "layoutlm")
+    code, out, err = run("--catalog", "mine", "selftest", "markuplm")
     assert (code, out.splitlines()[-1]) == (0, "4 of 4 passed.")
-    assert run("--catalog", "mine", "export", "layoutlm", "--task", "fill-mask", "out")[0] == 0
-    assert run("list-tasks", "layoutlm")[0] == 4
+    assert run("--catalog", "mine", "export", "markuplm", "--task", "text-classification", "out")[0] == 0
+    assert run("list-tasks", "markuplm")[0] == 4
+
+
+def test_image_size_sets_height_and_width(run):
+    command = ("plan", "convnext", "--task", "image-classification")
+    code, out, err = run(*command, "--image_size", "48")
+    assert (code, "height=48, width=48" in out) == (0, True)
+    code, out, err = run(*command, "--image_size", "48", "--height", "32")
+    assert (code, "--image_size sets height and width, and --height was given too." in err) == (2, True)
+    code, out, err = run("plan", "bert", "--task", "fill-mask", "--image_size", "48")
+    assert (code, "bert has no axis 'height' for fill-mask" in err) == (4, True)

@@ -269,3 +269,17 @@ def test_disabled_validation_is_recorded_as_not_run(plant, run, tmp_path):
     code, out, err = run("inspect", "out")
     assert "[–] values: --disable-validation was given" in out
     assert "✓" not in out
+
+
+def test_stochastic_eager_model_is_refused_by_name(monkeypatch, run, tmp_path):
+    forward = wrappers.WRAPPERS["forward"]
+
+    def noisy(model, plan):
+        oracle = forward.oracle(model, plan)
+        return lambda inputs: {name: value + torch.rand(1) for name, value in oracle(inputs).items()}
+
+    monkeypatch.setitem(wrappers.WRAPPERS, "forward", SimpleNamespace(oracle=noisy, module=forward.module))
+    code, out, err = run("export", "bert", "--task", "fill-mask", "out")
+    assert code == 4
+    assert "The eager bert model is not deterministic in eval mode: logits changes" in err
+    assert list(tmp_path.iterdir()) == []

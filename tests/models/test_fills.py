@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuron_catalog.manifest import InputTensor, Plan
-from neuron_catalog.models.fills import changed, make_inputs
+from neuron_catalog.models.fills import FILLS, changed, make_inputs
 
 
 def text_plan(batch, length, vocab, pad, types):
@@ -94,3 +94,50 @@ def test_changed_inputs_differ_wherever_they_can(plan, seed, pattern):
             assert (before[..., 1:] != after[..., 1:]).all()
         elif tensor.below != 1:
             assert (before != after).all()
+
+
+def tensor(fill, shape, dtype="float32", **more):
+    axes = ("batch_size", *["any"] * (len(shape) - 1))
+    return InputTensor(name="x", axes=axes, shape=shape, dtype=dtype, fill=fill, **more)
+
+
+shapes = st.tuples(st.integers(1, 3), st.integers(2, 9))
+
+
+@settings(deadline=None)
+@given(shapes, st.integers(0, 2**31))
+def test_halves_are_true_as_often_in_each_row(shape, seed):
+    value = FILLS["random_halves"](
+        tensor("random_halves", shape, "bool"), torch.Generator().manual_seed(seed)
+    )
+    assert value.dtype == torch.bool
+    assert (value.sum(-1) == shape[-1] // 2).all()
+    assert (value != changed(tensor("random_halves", shape, "bool"), value)).all()
+
+
+@settings(deadline=None)
+@given(shapes, st.integers(0, 2**31))
+def test_boxes_have_ordered_corners_on_the_page_changed_or_not(shape, seed):
+    spec = tensor("boxes", (*shape, 4), "int64")
+    value = FILLS["boxes"](spec, torch.Generator().manual_seed(seed))
+    for box in (value, changed(spec, value)):
+        assert (box[..., :2] < box[..., 2:]).all()
+        assert box.min() >= 0
+        assert box.max() <= 1000
+
+
+@settings(deadline=None)
+@given(shapes, st.integers(0, 2**31))
+def test_noise_is_normal_and_changes_its_sign(shape, seed):
+    value = FILLS["random_normal"](tensor("random_normal", shape), torch.Generator().manual_seed(seed))
+    assert value.dtype == torch.float32
+    assert torch.equal(changed(tensor("random_normal", shape), value), -value)
+
+
+def test_each_text_ends_with_its_id_where_its_mask_ends():
+    plan = text_plan(3, 9, 50, 0, 2)
+    ids = plan.inputs[0].model_copy(update={"ends_with": 49})
+    plan = plan.model_copy(update={"inputs": (ids, *plan.inputs[1:])})
+    inputs = make_inputs(plan, 5)
+    last = inputs["attention_mask"].sum(-1, keepdim=True) - 1
+    assert (inputs["input_ids"].gather(-1, last) == 49).all()

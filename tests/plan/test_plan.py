@@ -140,3 +140,72 @@ def test_derived_dims():
 def test_booleans_are_no_sizes():
     with pytest.raises(RequestError, match="an integer is needed"):
         Dims({}, {}, SimpleNamespace(vocab_size=True)).size("vocab_size")
+
+
+VIT = {"num_channels": 3, "image_size": 32, "patch_size": 8, "hidden_size": 16, "num_labels": 5}
+
+
+def image_plan(catalog, name, task, axes, **config):
+    values = SimpleNamespace(**{**VIT, **config})
+    return make_plan(catalog, name, task, values, Choices(axes={"batch_size": 2, **axes}))
+
+
+@pytest.mark.parametrize(
+    ("image_size", "shape"), [(32, (2, 3, 32, 32)), ([16, 24], (2, 3, 16, 24)), ((8, 40), (2, 3, 8, 40))]
+)
+def test_size_of_the_image_is_read_from_the_config(catalog, image_size, shape):
+    made = image_plan(catalog, "vit", "image-classification", {}, image_size=image_size)
+    assert made.inputs[0].shape == shape
+
+
+def test_image_of_another_size_than_the_model_was_built_for_is_refused(catalog):
+    with pytest.raises(RequestError, match="height 64 does not fit this vit model: its config says 32"):
+        image_plan(catalog, "vit", "image-classification", {"height": 64})
+
+
+def test_image_size_may_be_chosen_where_the_model_allows_it(catalog):
+    made = image_plan(catalog, "convnext", "image-classification", {"height": 64, "width": 96})
+    assert made.inputs[0].shape == (2, 3, 64, 96)
+
+
+def test_fixed_axis_may_be_repeated_but_not_changed(catalog):
+    assert image_plan(catalog, "vit", "image-classification", {"num_channels": 3})
+    with pytest.raises(RequestError, match="num_channels 1 does not fit this vit model: its config says 3"):
+        image_plan(catalog, "vit", "image-classification", {"num_channels": 1})
+
+
+def test_image_size_must_be_given_where_the_config_names_none(catalog):
+    with pytest.raises(RequestError, match="resnet needs height and width for image-classification"):
+        image_plan(catalog, "resnet", "image-classification", {})
+
+
+def test_input_of_one_task_is_planned_for_that_task_only(catalog):
+    masked = image_plan(catalog, "vit", "masked-im", {})
+    assert [(t.name, t.shape) for t in masked.inputs] == [
+        ("pixel_values", (2, 3, 32, 32)),
+        ("bool_masked_pos", (2, 16)),
+    ]
+    assert len(image_plan(catalog, "vit", "feature-extraction", {}).inputs) == 1
+
+
+def test_texts_and_images_are_counted_apart(catalog):
+    config = SimpleNamespace(
+        text_config=SimpleNamespace(vocab_size=9, pad_token_id=1, eos_token_id=2, max_position_embeddings=8),
+        vision_config=SimpleNamespace(num_channels=3, image_size=16, patch_size=4),
+        projection_dim=6,
+    )
+    axes = {"text_batch_size": 5, "image_batch_size": 2, "sequence_length": 8}
+    made = make_plan(catalog, "clip", "zero-shot-image-classification", config, Choices(axes=axes))
+    assert [t.shape for t in made.outputs[:2]] == [(2, 5), (5, 2)]
+    choices = Choices(axes=axes, dynamic_batch_size=True)
+    with pytest.raises(RequestError, match="--dynamic_batch_size needs inputs that all begin with one"):
+        make_plan(catalog, "clip", "zero-shot-image-classification", config, choices)
+
+
+def test_open_outputs_fit_any_further_dimensions(catalog):
+    output = image_plan(catalog, "convnext", "feature-extraction", {}).outputs[0]
+    assert output.is_open
+    assert output.fits((2, 7))
+    assert output.fits((2, 7, 3, 3))
+    assert not output.fits((3, 7))
+    assert not output.fits(())

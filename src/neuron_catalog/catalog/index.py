@@ -20,7 +20,7 @@ from neuron_catalog.catalog.evidence import Evidence, Tier, definition_digest, h
 from neuron_catalog.catalog.family_checks import check_family
 from neuron_catalog.catalog.loader import Entry, kind_of, load
 from neuron_catalog.catalog.names import Surroundings
-from neuron_catalog.catalog.selection import axes_in_use
+from neuron_catalog.catalog.selection import axes_in_use, selected_inputs
 from neuron_catalog.errors import CatalogError, Finding, RequestError, nearest
 from neuron_catalog.schema.documents import (
     Architecture,
@@ -166,6 +166,17 @@ class Catalog:
     def supported_tasks(self, name: str) -> tuple[str, ...]:
         """Return the tasks that an architecture can be exported for."""
         return tuple(self.get(name).tasks)
+
+    def inputs(self, name: str, task: str) -> tuple[str, ...]:
+        """Return the inputs of an architecture for a task, those with a condition included.
+
+        Raises:
+            RequestError: if the architecture does not support the task.
+        """
+        architecture = self.get(name)
+        return selected_inputs(
+            architecture, self.families[architecture.family], self.supported_task(name, task)
+        )
 
     def mandatory_axes(self, name: str, task: str) -> tuple[str, ...]:
         """Return the axes that must be given to export an architecture for a task.

@@ -17,12 +17,10 @@ def axes_in_use(
     These are the axes in the shapes of the selected inputs, and the fixed ones that the config knows.
     """
     tasks = [task] if task else list(architecture.tasks)
-    names = {use.name if isinstance(use, ConditionalInput) else use for use in architecture.inputs}
     found = {name for name, axis in family.axes.items() if axis.fixed and has_default(axis, aliases)}
     for each in tasks:
-        for tensor in (family.inputs[name] for name in names & set(family.inputs)):
-            if tensor.only_for and each not in tensor.only_for:
-                continue
+        for name in selected_inputs(architecture, family, each):
+            tensor = family.inputs[name]
             dims = tensor.shape_for.get(each, tensor.shape)
             found |= {part for dim in dims for part in (dim, *DERIVED_DIMS.get(dim, ()))} & set(family.axes)
     return {
@@ -30,6 +28,16 @@ def axes_in_use(
         for name in found
         if not family.axes[name].only_for or set(family.axes[name].only_for) & set(tasks)
     }
+
+
+def selected_inputs(architecture: Architecture, family: Family, task: str) -> tuple[str, ...]:
+    """Return the inputs that an architecture selects for a task; those with a condition count as selected.
+
+    Names that the family does not define are left to the checks.
+    """
+    names = [use.name if isinstance(use, ConditionalInput) else use for use in architecture.inputs]
+    only_for = {name: family.inputs[name].only_for for name in names if name in family.inputs}
+    return tuple(name for name, tasks in only_for.items() if not tasks or task in tasks)
 
 
 def has_default(axis: Axis, aliases: Mapping[str, str]) -> bool:

@@ -91,13 +91,14 @@ def show(context: typer.Context, architecture: Architecture, as_json: Json = Fal
     family = catalog.families[found.family]
     aliases = catalog.normalized_configs[found.normalized_config]
     tiers, runs = catalog.tiers(architecture), catalog.evidence(architecture)
-    selected = [use if isinstance(use, str) else use.name for use in found.inputs]
+    selected = dict.fromkeys(name for task in found.tasks for name in catalog.inputs(architecture, task))
     resolved: dict[str, Any] = {
         "file": str(catalog.file_of(architecture)),
         **found.model_dump(mode="json", exclude_defaults=True),
         "atol": found.atol or family.atol,
         "tasks": {
             task: {
+                "inputs": list(catalog.inputs(architecture, task)),
                 "outputs": list(outputs),
                 "auto_class": catalog.tasks[task].auto_class,
                 "runtime_class": catalog.tasks[task].runtime_class,

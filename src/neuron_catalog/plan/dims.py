@@ -41,7 +41,13 @@ def _positions_after_padding(max_position_embeddings: int, pad_token_id: int) ->
     return max_position_embeddings - pad_token_id - 1
 
 
+def _box_corners() -> int:
+    """Left, top, right and bottom."""
+    return 4
+
+
 FORMULAS: dict[str, Callable[..., Any]] = {
+    "box_corners": _box_corners,
     "image_height": _image_height,
     "image_width": _image_width,
     "mel_frames": _mel_frames,

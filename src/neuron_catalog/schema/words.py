@@ -85,6 +85,7 @@ class Strict(BaseModel):
 
 
 DERIVED_DIMS: dict[str, tuple[str, ...]] = {
+    "box_corners": (),
     "image_height": ("image_size",),
     "image_width": ("image_size",),
     "mel_frames": ("max_source_positions",),

@@ -1,0 +1,50 @@
+"""Cures change how a model is written while it is traced, not what it computes, and are undone after."""
+
+from contextlib import suppress
+
+import pytest
+import torch
+from torch import nn
+
+from neuron_catalog import CompileError
+from neuron_catalog.exporting.backends import torchscript
+from neuron_catalog.models.cures import CURES, cured
+from neuron_catalog.schema.words import Cure
+
+
+class Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, value):
+        ctx.save_for_backward(value)
+        return 2 * value
+
+
+class Layer(nn.Module):
+    def forward(self, value):
+        return (Doubled.apply(value) + 1,)
+
+
+def test_every_word_of_the_format_has_its_cure():
+    assert set(CURES) == set(Cure.__args__)
+
+
+def test_without_the_cure_a_custom_function_cannot_be_saved(tmp_path):
+    graph = torchscript.compile(Layer(), (torch.ones(2),))
+    with pytest.raises(CompileError, match="The traced graph cannot be saved"):
+        torchscript.save(graph, tmp_path / "graph.pt")
+
+
+def test_with_the_cure_it_is_saved_and_computes_the_same(tmp_path):
+    layer, value = Layer(), torch.tensor([1.0, -2.0])
+    with cured(layer, ["plain_autograd"]):
+        torchscript.save(torchscript.compile(layer, (torch.ones(2),)), tmp_path / "graph.pt")
+    (given,) = torchscript.load(tmp_path / "graph.pt")(value)
+    assert torch.equal(given, layer(value)[0])
+
+
+def test_the_cure_is_undone_even_after_a_failure():
+    before = Doubled.apply
+    with suppress(ZeroDivisionError), cured(Layer(), ["plain_autograd"]):
+        assert Doubled.apply is not before
+        raise ZeroDivisionError
+    assert Doubled.apply == before
