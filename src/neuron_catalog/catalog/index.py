@@ -10,13 +10,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from neuron_catalog.catalog.checks import (
     check_architecture,
     check_tasks,
 )
-from neuron_catalog.catalog.evidence import Evidence, Tier, definition_digest, highest, read_evidence
 from neuron_catalog.catalog.family_checks import check_family
 from neuron_catalog.catalog.loader import Entry, kind_of, load
 from neuron_catalog.catalog.names import Surroundings
@@ -30,6 +29,9 @@ from neuron_catalog.schema.documents import (
     TasksFile,
 )
 from neuron_catalog.schema.words import Strict
+
+if TYPE_CHECKING:
+    from neuron_catalog.catalog.evidence import Evidence, Tier
 
 D = TypeVar("D", bound=Strict)
 
@@ -217,6 +219,8 @@ class Catalog:
 
     def definition(self, name: str) -> str:
         """Return the digest of all that the catalog says about an architecture."""
+        from neuron_catalog.catalog.evidence import definition_digest
+
         architecture = self.get(name)
         family = self.families[architecture.family]
         aliases = self.normalized_configs[architecture.normalized_config]
@@ -232,12 +236,16 @@ class Catalog:
         Raises:
             CatalogError: if the file of recorded runs cannot be read.
         """
+        from neuron_catalog.catalog.evidence import read_evidence
+
         definition = self.definition(name)
         runs = read_evidence(self.evidence_file(name))
         return tuple(run for run in runs if run.definition == definition)
 
     def tiers(self, name: str) -> dict[str, Tier]:
         """Return task → how far its support is proved."""
+        from neuron_catalog.catalog.evidence import highest
+
         runs = self.evidence(name)
         return {task: highest(r.tier for r in runs if r.task == task) for task in self.supported_tasks(name)}
 

@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pydantic
-from pydantic import JsonValue
-from pydantic_core import ErrorDetails
 
 from neuron_catalog.catalog.source import YamlFile, YamlPath, read_yaml
 from neuron_catalog.errors import CatalogError, Finding, nearest
 from neuron_catalog.schema.documents import DOCUMENTS, json_schema
 from neuron_catalog.schema.words import SPELLINGS, Strict
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 D = TypeVar("D", bound=Strict)
 
@@ -124,7 +125,7 @@ def _path_in(value: Any, loc: tuple[str | int, ...]) -> YamlPath:
 
 
 @cache
-def _schema(model: type[Strict]) -> dict[str, JsonValue]:
+def _schema(model: type[Strict]) -> dict[str, Any]:
     return json_schema(next(kind for kind, known in DOCUMENTS.items() if known is model))
 
 

@@ -64,23 +64,15 @@ def list_tasks(
             return
         print_columns([(task, ", ".join(tasks[task]), "needs " + ", ".join(axes[task])) for task in tasks])
         return
+    if not as_json:
+        print_columns([(name, task.auto_class, task.summary) for name, task in catalog.tasks.items()])
+        return
     users = {
         task: [name for name in catalog.architectures if task in catalog.get(name).tasks]
         for task in catalog.tasks
     }
-    if as_json:
-        print_json(
-            {
-                name: {**task.model_dump(), "architectures": users[name]}
-                for name, task in catalog.tasks.items()
-            }
-        )
-        return
-    print_columns(
-        [
-            (name, task.auto_class, f"{len(users[name])} architectures", task.summary)
-            for name, task in catalog.tasks.items()
-        ]
+    print_json(
+        {name: {**task.model_dump(), "architectures": users[name]} for name, task in catalog.tasks.items()}
     )
 
 
