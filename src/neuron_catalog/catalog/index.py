@@ -16,6 +16,7 @@ from neuron_catalog.catalog.checks import (
     check_architecture,
     check_tasks,
 )
+from neuron_catalog.catalog.families import LazyFamilies, raise_if_any
 from neuron_catalog.catalog.family_checks import check_family
 from neuron_catalog.catalog.loader import Entry, kind_of, load
 from neuron_catalog.catalog.names import Surroundings
@@ -36,28 +37,6 @@ if TYPE_CHECKING:
 D = TypeVar("D", bound=Strict)
 
 PATH_VARIABLE = "NEURON_CATALOG_PATH"
-
-
-class _Families(Mapping[str, Family]):
-    """Family name → family. Each is read and checked when it is first asked for."""
-
-    def __init__(self, files: Mapping[str, Path], around: Surroundings) -> None:
-        self._files = files
-        self._around = around
-        self._known: dict[str, Family] = {}
-
-    def __getitem__(self, name: str) -> Family:
-        if name not in self._known:
-            entry = load(self._files[name], Family)
-            _raise_if_any(check_family(entry, self._around))
-            self._known[name] = entry.document
-        return self._known[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._files)
-
-    def __len__(self) -> int:
-        return len(self._files)
 
 
 class Catalog:
@@ -100,7 +79,7 @@ class Catalog:
         """Task name → task."""
         merged: dict[str, Task] = {}
         for entry in self._top_level("tasks.yaml", TasksFile):
-            _raise_if_any(check_tasks(entry))
+            raise_if_any(check_tasks(entry))
             merged |= entry.document.tasks
         return merged
 
@@ -116,7 +95,7 @@ class Catalog:
     def families(self) -> Mapping[str, Family]:
         """Family name → family."""
         around = Surroundings(frozenset(self.tasks), {}, self.normalized_configs)
-        return _Families(self._named_files("families"), around)
+        return LazyFamilies(self._named_files("families"), around)
 
     def file_of(self, name: str) -> Path:
         """Return the file that defines an architecture.
@@ -141,7 +120,7 @@ class Catalog:
         path = self.file_of(name)
         if name not in self._architectures:
             entry = load(path, Architecture)
-            _raise_if_any(check_architecture(entry, self._surroundings))
+            raise_if_any(check_architecture(entry, self._surroundings))
             self._architectures[name] = entry
         return self._architectures[name].document
 
@@ -267,20 +246,14 @@ class Catalog:
     def _check_file(self, path: Path) -> None:
         kind = kind_of(path)
         if kind == "architecture":
-            _raise_if_any(check_architecture(load(path, Architecture), self._surroundings))
+            raise_if_any(check_architecture(load(path, Architecture), self._surroundings))
         elif kind == "family":
             around = Surroundings(frozenset(self.tasks), {}, self.normalized_configs)
-            _raise_if_any(check_family(load(path, Family), around))
+            raise_if_any(check_family(load(path, Family), around))
         elif kind == "tasks":
-            _raise_if_any(check_tasks(load(path, TasksFile)))
+            raise_if_any(check_tasks(load(path, TasksFile)))
         else:
             load(path, NormalizedConfigsFile)
-
-
-def _raise_if_any(findings: Iterable[Finding]) -> None:
-    found = tuple(findings)
-    if found:
-        raise CatalogError(found)
 
 
 def shipped_folder() -> Path:

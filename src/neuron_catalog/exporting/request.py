@@ -11,8 +11,9 @@ from neuron_catalog.errors import RequestError, UsageError
 from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.backends.protocol import Backend
 from neuron_catalog.manifest import Plan
-from neuron_catalog.models.sources import CheckpointSource, Source, TinySource
+from neuron_catalog.models.sources import CheckpointSource, Source
 from neuron_catalog.models.support import require_supported, task_of
+from neuron_catalog.models.tiny import TinySource
 from neuron_catalog.plan.plan import Choices, make_plan
 
 

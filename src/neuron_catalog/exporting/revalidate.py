@@ -12,7 +12,8 @@ from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.build import make_subject
 from neuron_catalog.exporting.validator import require_passed, validate
 from neuron_catalog.manifest import Check, Manifest
-from neuron_catalog.models.sources import CheckpointSource, Source, TinySource
+from neuron_catalog.models.sources import CheckpointSource, Source
+from neuron_catalog.models.tiny import TinySource
 from neuron_catalog.models.weights import weight_facts
 
 

@@ -21,7 +21,7 @@ from neuron_catalog.exporting.exporter import silent
 from neuron_catalog.exporting.request import ExportRequest, Resolved, resolve
 from neuron_catalog.exporting.validator import check_values, validate
 from neuron_catalog.manifest import Check, Record
-from neuron_catalog.models.sources import TinySource
+from neuron_catalog.models.tiny import TinySource
 from neuron_catalog.models.wrappers import WRAPPERS
 
 ROWS_PER_PROCESS = 60

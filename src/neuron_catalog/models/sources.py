@@ -1,4 +1,4 @@
-"""Where an eager model comes from: a seeded tiny one, or a checkpoint in a folder or on the hub."""
+"""Where an eager model comes from, and the source of real ones: a folder, or a repository of the hub."""
 
 from __future__ import annotations
 
@@ -14,24 +14,11 @@ import transformers
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, StrictDataclassError
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import nn
 from transformers import PretrainedConfig
 
 from neuron_catalog.errors import RequestError, first_line
 from neuron_catalog.manifest import Plan
-from neuron_catalog.models.fills import make_inputs
-from neuron_catalog.schema.documents import Architecture
-
-TINY_VECTOR_NOISE = 0.05
-"""Standard deviation of the noise on tiny biases and norms. Fresh biases are zero and fresh norms one, which
-would hide a graph that leaves them out."""
-
-TINY_MATRIX_GAIN = 1.0
-"""Standard deviation of the noise on tiny matrices and kernels, times the square root of their fan-in. This
-keeps signals alive through many layers (LeCun et al., 1998)."""
-
-CALIBRATION_SEEDS = range(8)
-"""Seeds of the inputs that batch norms of tiny models take their statistics from."""
 
 PREPROCESSING_FILES = (
     "tokenizer*",
@@ -75,58 +62,6 @@ class Source(Protocol):
 
     def copy_preprocessing(self, folder: Path) -> None:
         """Copy tokenizer and processor files into `folder`."""
-
-
-@dataclass(frozen=True)
-class TinySource:
-    """The architecture's tiny model with seeded random weights: the same numbers on every machine."""
-
-    architecture: Architecture
-    seed: int
-    kind: Literal["tiny"] = "tiny"
-
-    @property
-    def name(self) -> str:
-        return f"tiny {self.architecture.architecture}"
-
-    def config(self) -> PretrainedConfig:
-        name = self.architecture.architecture
-        arguments = {key: _plain(value) for key, value in self.architecture.tiny.config.items()}
-        try:
-            with quiet_transformers():
-                return transformers.AutoConfig.for_model(name, **arguments)
-        except (ValueError, TypeError, StrictDataclassError) as error:
-            raise RequestError(
-                f"The tiny config of {name} is refused by transformers: {first_line(error)}",
-                "Correct tiny.config in the architecture's YAML.",
-            ) from error
-
-    def load(self, plan: Plan) -> EagerModel:
-        with torch.random.fork_rng(devices=[]), quiet_transformers():
-            torch.manual_seed(self.seed)
-            model = self._build(plan)
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    parameter.add_(torch.randn_like(parameter), alpha=_noise(parameter))
-            _calibrate(model.eval(), plan)
-        return EagerModel(model)
-
-    def copy_preprocessing(self, folder: Path) -> None:
-        """A tiny model has no tokenizer."""
-
-    def _build(self, plan: Plan) -> Any:
-        config = self.config()
-        config.architectures = []  # an auto class with a choice takes its first, instead of failing on None
-        try:
-            return _auto_class(plan).from_config(
-                config, dtype=torch.float32, attn_implementation=_attention(plan)
-            )
-        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-            raise RequestError(
-                f"The tiny {plan.architecture} model for {plan.task} cannot be built: "
-                f"{type(error).__name__}: {first_line(error)}",
-                "Correct tiny.config in the architecture's YAML; --debug shows the place.",
-            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,10 +115,10 @@ class CheckpointSource:
         self._require_safetensors()
         with torch.random.fork_rng(devices=[]), _hub_errors(self.model), quiet_transformers():
             torch.manual_seed(self.seed)
-            model, loading = _auto_class(plan).from_pretrained(
+            model, loading = auto_class(plan).from_pretrained(
                 self.model,
                 dtype=torch.float32,
-                attn_implementation=_attention(plan),
+                attn_implementation=attention(plan),
                 use_safetensors=None if self.allow_pickle else True,
                 trust_remote_code=self.trust_remote_code,
                 output_loading_info=True,
@@ -267,44 +202,11 @@ def _hub_errors(model: str) -> Iterator[None]:
         ) from error
 
 
-def _noise(parameter: Tensor) -> float:
-    if parameter.dim() < 2:
-        return TINY_VECTOR_NOISE
-    fan_in = parameter.numel() / parameter.shape[0]
-    return float(TINY_MATRIX_GAIN / fan_in**0.5)
-
-
-def _calibrate(model: Any, plan: Plan) -> None:
-    """Give batch norms the statistics of example inputs, as training would.
-
-    Fresh ones take mean 0 and variance 1 for granted. Then signals die out: the deeper convolutional networks
-    answered every image alike to within 1e-5, and a graph with a dead input would have passed.
-    """
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    if not norms:
-        return
-    samples = [make_inputs(plan, seed) for seed in CALIBRATION_SEEDS]
-    joined = {name: torch.cat([sample[name] for sample in samples]) for name in samples[0]}
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average
-        norm.train()
-    with torch.no_grad():
-        model(**joined, **plan.forward_arguments)
-    model.eval()
-
-
-def _auto_class(plan: Plan) -> Any:
+def auto_class(plan: Plan) -> Any:
+    """Return the transformers class that builds the model for the plan's task."""
     return getattr(transformers, plan.auto_class)
 
 
-def _attention(plan: Plan) -> str | None:
+def attention(plan: Plan) -> str | None:
     """Only the eager attention returns its weights."""
     return "eager" if "output_attentions" in plan.options else None
-
-
-def _plain(value: Any) -> Any:
-    """Copy frozen catalog data into lists and dicts that a config may keep and change."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
