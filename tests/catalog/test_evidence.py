@@ -9,6 +9,8 @@ import pytest
 from neuron_catalog import CatalogError
 from neuron_catalog.catalog.evidence import highest, lowest, read_evidence, write_evidence
 from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.exporting.record import record
+from neuron_catalog.exporting.selftest import Row
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -94,14 +96,23 @@ def test_failed_rows_are_not_recorded(overlay, run):
 def test_a_later_run_replaces_the_earlier_one_of_the_same_versions(catalog, tmp_path):
     runs = catalog.evidence("esm")
     path = tmp_path / "evidence" / "esm.jsonl"
-    write_evidence(path, runs)
+    write_evidence(path, catalog.definition("esm"), runs)
     later = runs[0].model_copy(update={"seconds": 99.0})
     other = runs[0].model_copy(update={"versions": {**runs[0].versions, "torch": "2.9.0"}})
-    write_evidence(path, [later, other])
+    write_evidence(path, catalog.definition("esm"), [later, other])
     kept = read_evidence(path)
     assert len(kept) == len(runs) + 1
     assert later in kept
     assert runs[0] not in kept
+
+
+def test_a_row_that_fails_now_withdraws_what_was_recorded_of_it(overlay, catalog, run):
+    run("--catalog", str(overlay), "selftest", "esm", "--record")
+    mine = Catalog([overlay, *catalog.folders])
+    failed = Row(architecture="esm", task="fill-mask", backend="torchscript", error="It broke.")
+    assert record(mine, [failed]) == 0
+    assert mine.tiers("esm")["fill-mask"] == "declared"
+    assert mine.tiers("esm")["token-classification"] == "traced"
 
 
 def test_a_line_that_is_no_run_is_pointed_at(tmp_path):

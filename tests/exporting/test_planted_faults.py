@@ -82,6 +82,11 @@ def leak_masked_tokens(module, example):
     return Altered(module, compute)
 
 
+def nan_where_early_tokens_are_masked(module, ids, mask, types):
+    early = (mask[:, 1] == 0).float().max()
+    return tuple(value + torch.where(early > 0, torch.nan, 0.0) for value in module(ids, mask, types))
+
+
 def batch_statistics(outputs):
     return tuple(value - value.mean(0, keepdim=True) for value in outputs)
 
@@ -177,6 +182,12 @@ FAULTS = {
         "fill-mask",
         at(2, lambda x, example: torch.zeros_like(x[2])),
         "inputs_alive: token_type_ids has no effect on any output: its traced value was baked in",
+    ),
+    "not a number for another mask": Fault(
+        "bert",
+        "fill-mask",
+        lambda module, example: Altered(module, nan_where_early_tokens_are_masked),
+        "inputs_alive: another attention_mask gives NaN or infinity",
     ),
     "rows mixed across the batch": Fault(
         "bert", "fill-mask", on_outputs(batch_statistics), "rows_independent: logits differs by"

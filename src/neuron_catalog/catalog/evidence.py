@@ -82,15 +82,24 @@ def read_evidence(path: Path) -> tuple[Evidence, ...]:
     return tuple(found)
 
 
-def write_evidence(path: Path, new: Iterable[Evidence]) -> None:
+def write_evidence(
+    path: Path, definition: str, new: Iterable[Evidence], withdrawn: Iterable[tuple[str, str]] = ()
+) -> None:
     """Add recorded runs to a file, in place of those with the same task, backend and versions.
 
-    Runs of another definition are dropped: they prove nothing about this one.
+    Runs of another definition are dropped: they prove nothing about this one. So are all of a `withdrawn`
+    task and backend, which failed just now.
     """
-    runs = list(new)
-    definitions = {run.definition for run in runs}
-    kept = {run.key: run for run in read_evidence(path) if run.definition in definitions}
-    kept |= {run.key: run for run in runs}
+    gone = set(withdrawn)
+    kept = {
+        run.key: run
+        for run in read_evidence(path)
+        if run.definition == definition and (run.task, run.backend) not in gone
+    }
+    kept |= {run.key: run for run in new}
+    if not kept:
+        path.unlink(missing_ok=True)
+        return
     lines = [run.model_dump_json() + "\n" for _, run in sorted(kept.items())]
     path.parent.mkdir(exist_ok=True)
     path.write_text("".join(lines), encoding="utf-8")

@@ -177,7 +177,8 @@ def selftest(
     backend: BackendName = None,
     seed: Seed = 0,
     record: Annotated[
-        bool, typer.Option("--record", help="Write the passed rows into the catalog's evidence.")
+        bool,
+        typer.Option("--record", help="Record passed rows as evidence; withdraw failed ones."),
     ] = False,
     as_json: Json = False,
 ) -> None:

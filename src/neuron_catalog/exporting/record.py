@@ -14,12 +14,17 @@ from neuron_catalog.version import __version__
 
 
 def record(catalog: Catalog, rows: Iterable[Row]) -> int:
-    """Write the passed rows into the catalogs that define their architectures; return how many."""
-    passed = [row for row in rows if row.passed]
-    for name in sorted({row.architecture for row in passed}):
-        runs = [evidence_of(catalog, row) for row in passed if row.architecture == name]
-        write_evidence(catalog.evidence_file(name), runs)
-    return len(passed)
+    """Write the passed rows into the catalogs that define their architectures; return how many.
+
+    What was recorded of a row that fails now is withdrawn.
+    """
+    done = list(rows)
+    for name in sorted({row.architecture for row in done}):
+        own = [row for row in done if row.architecture == name]
+        runs = [evidence_of(catalog, row) for row in own if row.passed]
+        failed = [(row.task, row.backend) for row in own if not row.passed]
+        write_evidence(catalog.evidence_file(name), catalog.definition(name), runs, failed)
+    return sum(row.passed for row in done)
 
 
 def evidence_of(catalog: Catalog, row: Row) -> Evidence:

@@ -16,6 +16,7 @@ from pydantic import computed_field
 
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.errors import NeuronCatalogError, first_line
+from neuron_catalog.exporting.backends import choose
 from neuron_catalog.exporting.build import Built, build
 from neuron_catalog.exporting.exporter import silent
 from neuron_catalog.exporting.request import ExportRequest, Resolved, resolve
@@ -106,7 +107,7 @@ def run_job(job: Job) -> Row:
             checks = (*outcomes, negative_control(built, resolved), *stale)
         outcome: dict[str, Any] = {"backend": resolved.backend_name, "checks": checks}
     except NeuronCatalogError as error:
-        outcome = {"backend": job.backend or "", "error": first_line(error)}
+        outcome = {"backend": choose(job.backend)[0], "error": first_line(error)}
     seconds = round(time.perf_counter() - started, 3)
     return Row(architecture=job.architecture, task=job.task, seconds=seconds, **outcome)
 

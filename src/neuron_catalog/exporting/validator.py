@@ -120,7 +120,10 @@ def check_inputs_alive(subject: Subject) -> Check:
             fixed.append(tensor.name)
             continue
         inputs = {**base.inputs, tensor.name: new}
-        if not _changed(subject.compiled(inputs), base.compiled, subject.tolerance):
+        given = subject.compiled(inputs)
+        if not all(torch.isfinite(value).all() for value in given.values()):
+            dead.append(f"another {tensor.name} gives NaN or infinity")
+        elif not _changed(given, base.compiled, subject.tolerance):
             alive = _changed(subject.eager(inputs), base.eager, subject.tolerance)
             why = "its traced value was baked in" if alive else "the eager model ignores it too"
             dead.append(f"{tensor.name} has no effect on any output: {why}")
