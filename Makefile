@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types unit schemas evidence pages clean
+.PHONY: demo test lint types unit schemas evidence matrix pages clean
 
 $(READY): pyproject.toml constraints/tested.txt
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +36,10 @@ schemas: $(READY)
 
 evidence: $(READY)
 	$(BIN)/neuron-catalog selftest --jobs 2 --record
+	$(BIN)/python tools/generate_pages.py
+
+matrix: $(READY)
+	$(BIN)/python tools/version_matrix.py
 	$(BIN)/python tools/generate_pages.py
 
 pages: $(READY)

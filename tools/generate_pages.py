@@ -33,13 +33,16 @@ def page_texts() -> dict[Path, str]:
         texts[PAGES / f"{name}.md"] = jinja.get_template("family.md.j2").render(
             family=catalog.families[name],
             rows=[row(catalog, each) for each in names],
+            bounds=bounds(catalog, names),
             deviations=listed(catalog, names, "deviations"),
             issues=listed(catalog, names, "known_issues"),
         )
         tiers = Counter(tier for each in names for tier in catalog.tiers(each).values())
         pages.append({"name": name, "architectures": len(names), "count": tiers.total(), "tiers": tiers})
         totals.update(tiers)
-    index = jinja.get_template("index.md.j2").render(pages=pages, totals=totals, tiers=TIERS)
+    index = jinja.get_template("index.md.j2").render(
+        pages=pages, totals=totals, tiers=TIERS, versions=versions(catalog)
+    )
     return {**texts, PAGES / "README.md": index}
 
 
@@ -56,6 +59,22 @@ def row(catalog: Catalog, name: str) -> dict[str, Any]:
         "atol": catalog.get(name).atol,
         "tier": f"{tier} ({max(differences):.0e})" if differences else tier,
     }
+
+
+def versions(catalog: Catalog) -> list[tuple[str, str, str, int]]:
+    """Return backend, torch, transformers and the number of passed rows, for each set of versions."""
+    runs = (run for name in catalog.architectures for run in catalog.evidence(name))
+    count = Counter((run.backend, run.versions["torch"], run.versions["transformers"]) for run in runs)
+    return [(*key, rows) for key, rows in sorted(count.items())]
+
+
+def bounds(catalog: Catalog, names: list[str]) -> list[dict[str, Any]]:
+    """Return the versions of packages that architectures need."""
+    return [
+        {"name": name, "package": package, **bound.model_dump()}
+        for name in names
+        for package, bound in catalog.get(name).requires.items()
+    ]
 
 
 def listed(catalog: Catalog, names: list[str], key: str) -> list[dict[str, Any]]:

@@ -38,6 +38,10 @@ class RequestError(NeuronCatalogError):
     exit_code = 4
 
 
+class RequirementError(RequestError):
+    """An architecture needs a package, or a version of one, that is not installed."""
+
+
 class CompileError(NeuronCatalogError):
     """The backend could not turn the module into a compiled graph."""
 

@@ -75,6 +75,8 @@ class Plan(Record):
 
     architecture: str
     task: str
+    library: str = "transformers"
+    """The library that builds the eager model."""
     auto_class: str
     runtime_class: str
     wrapper: str

@@ -75,8 +75,8 @@ def require_close(given, expected):
     assert (given - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_task_is_inferred_from_the_real_config(model_folder):
-    assert infer_task(model_folder) == "feature-extraction"
+def test_a_model_of_sentence_transformers_is_known_as_such(model_folder):
+    assert infer_task(model_folder) == "sentence-similarity"
 
 
 def test_padded_embeddings_equal_eager(embedded, eager):
@@ -107,6 +107,7 @@ def test_artifact_brings_its_tokenizer(exported):
 def test_dynamic_batches_of_real_weights(model_folder, eager, tmp_path):
     request = ExportRequest(
         model=model_folder,
+        task="feature-extraction",
         axes={"batch_size": 2, "sequence_length": 16},
         dynamic_batch_size=True,
         out=tmp_path / "dynamic",

@@ -1,10 +1,12 @@
 """Cures change how a model is written while it is traced, not what it computes, and are undone after."""
 
 from contextlib import suppress
+from unittest import mock
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from neuron_catalog import CompileError
 from neuron_catalog.exporting.backends import torchscript
@@ -40,6 +42,35 @@ def test_with_the_cure_it_is_saved_and_computes_the_same(tmp_path):
         torchscript.save(torchscript.compile(layer, (torch.ones(2),)), tmp_path / "graph.pt")
     (given,) = torchscript.load(tmp_path / "graph.pt")(value)
     assert torch.equal(given, layer(value)[0])
+
+
+class Padded(nn.Module):
+    """Pads by a size that is a tensor while the model is traced."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernel = nn.Parameter(torch.ones(2, 1, 3))
+
+    def forward(self, value):
+        return (functional.conv1d(value, self.kernel, padding=self.kernel.shape[-1] - 1, groups=2),)
+
+
+def test_padding_computed_from_a_shape_reaches_the_convolution_as_an_integer():
+    seen, layer, value = [], Padded(), torch.arange(8.0).reshape(1, 2, 4)
+    convolve = functional.conv1d
+
+    def watched(*arguments, padding, **named):
+        seen.append(type(padding))
+        return convolve(*arguments, padding=padding, **named)
+
+    with mock.patch.object(functional, "conv1d", watched):
+        torchscript.compile(layer, (value,))
+        assert torch.Tensor in seen
+        seen.clear()
+        with cured(layer, ["integer_padding"]):
+            graph = torchscript.compile(layer, (value,))
+        assert set(seen) == {int}
+    assert torch.equal(graph(2 * value)[0], layer(2 * value)[0])
 
 
 def test_the_cure_is_undone_even_after_a_failure():

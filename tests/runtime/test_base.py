@@ -89,3 +89,20 @@ def test_altered_graph_is_not_loaded(tmp_path):
         graph.write(b"more")
     with pytest.raises(VerificationError, match=r"model\.pt has \d+ bytes, not \d+"):
         load_artifact(folder)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "task", "name"),
+    [
+        ("vit", "image-classification", "pixel_values"),
+        ("wav2vec2", "automatic-speech-recognition", "input_values"),
+    ],
+)
+def test_an_image_or_a_waveform_of_another_size_is_never_padded(architecture, task, name, tmp_path):
+    request = ExportRequest(architecture=architecture, task=task, out=tmp_path / "out")
+    model = load_artifact(export(request).folder)
+    whole = make_inputs(model.manifest.plan, seed=3)[name]
+    with pytest.raises(RequestError) as refused:
+        model(**{name: whole[..., :-1]})
+    assert f"{name} has shape {tuple(whole[..., :-1].shape)}" in refused.value.cause
+    assert refused.value.remedy.startswith("Such an input is never padded or cut")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from neuron_catalog.catalog.loader import Entry
-from neuron_catalog.catalog.names import Surroundings, renamed, unknown
+from neuron_catalog.catalog.names import Surroundings, named_after, renamed, unknown
 from neuron_catalog.catalog.selection import axes_in_use, has_default
 from neuron_catalog.catalog.source import YamlPath
 from neuron_catalog.errors import Finding, nearest
@@ -46,7 +46,10 @@ def check_architecture(entry: Entry[Architecture], around: Surroundings) -> Iter
             message = f"{bound.version!r} is no version bound"
             fix = 'write it as pip does: ">=5.9"'
             yield source.finding(("requires", package, "version"), "NC309", message, fix)
+        concerned: YamlPath = ("requires", package, "tasks")
+        yield from unknown(entry, concerned, bound.tasks, architecture.tasks, "task of this architecture")
     yield from _listed_twice(entry)
+    yield from _check_library(entry, around)
     family = around.families.get(architecture.family)
     aliases = around.normalized_configs.get(architecture.normalized_config)
     if family is not None and aliases is not None:
@@ -59,6 +62,23 @@ def check_architecture(entry: Entry[Architecture], around: Surroundings) -> Iter
         if not names:  # else the axes in use are not known, and one typo would give many findings
             yield from _check_axes(entry, family, aliases)
         yield from _check_promises(entry, family)
+
+
+def _check_library(entry: Entry[Architecture], around: Surroundings) -> Iterator[Finding]:
+    """An architecture of another library is named after it, and tasks of a library stay within it."""
+    name, library = entry.document.architecture, entry.document.library
+    prefix = named_after(library)
+    if library != "transformers" and name != prefix and not name.startswith(f"{prefix}-"):
+        message = f"an architecture of {library} is found by its name, which {name!r} is not"
+        fix = f"name it {prefix}, or {prefix}-<model type> if it serves one model type only"
+        yield entry.source.finding(("architecture",), "NC314", message, fix)
+    for task in entry.document.tasks:
+        owner = around.tasks[task].library if task in around.tasks else library
+        if owner not in ("transformers", library):
+            message = f"{task} is a task of {owner}, and this architecture is of {library}"
+            yield entry.source.finding(
+                ("tasks", task), "NC314", message, f"remove it, or add library: {owner}"
+            )
 
 
 def _check_tasks_and_outputs(

@@ -19,7 +19,7 @@ from neuron_catalog.catalog.checks import (
 from neuron_catalog.catalog.families import LazyFamilies, raise_if_any
 from neuron_catalog.catalog.family_checks import check_family
 from neuron_catalog.catalog.loader import Entry, kind_of, load
-from neuron_catalog.catalog.names import Surroundings
+from neuron_catalog.catalog.names import Surroundings, named_after
 from neuron_catalog.catalog.selection import axes_in_use, selected_inputs
 from neuron_catalog.errors import CatalogError, Finding, RequestError, nearest
 from neuron_catalog.schema.documents import (
@@ -29,7 +29,7 @@ from neuron_catalog.schema.documents import (
     Task,
     TasksFile,
 )
-from neuron_catalog.schema.words import Strict
+from neuron_catalog.schema.words import Library, Strict
 
 if TYPE_CHECKING:
     from neuron_catalog.catalog.evidence import Evidence, Tier
@@ -94,7 +94,7 @@ class Catalog:
     @cached_property
     def families(self) -> Mapping[str, Family]:
         """Family name → family."""
-        around = Surroundings(frozenset(self.tasks), {}, self.normalized_configs)
+        around = Surroundings(self.tasks, {}, self.normalized_configs)
         return LazyFamilies(self._named_files("families"), around)
 
     def file_of(self, name: str) -> Path:
@@ -126,7 +126,19 @@ class Catalog:
 
     @property
     def _surroundings(self) -> Surroundings:
-        return Surroundings(frozenset(self.tasks), self.families, self.normalized_configs)
+        return Surroundings(self.tasks, self.families, self.normalized_configs)
+
+    def serving(self, library: Library, model_type: str) -> str:
+        """Return the name of the architecture that serves a model type of a library, if there is one.
+
+        In transformers that is the model type. In another library it is `<library>-<model type>` if the
+        catalog has it, and otherwise `<library>`, which serves every model type.
+        """
+        if library == "transformers":
+            return model_type
+        prefix = named_after(library)
+        special = f"{prefix}-{model_type}"
+        return special if special in self._files else prefix
 
     def task_name(self, word: str) -> str:
         """Return the task that `word` names or is a synonym of.
@@ -248,7 +260,7 @@ class Catalog:
         if kind == "architecture":
             raise_if_any(check_architecture(load(path, Architecture), self._surroundings))
         elif kind == "family":
-            around = Surroundings(frozenset(self.tasks), {}, self.normalized_configs)
+            around = Surroundings(self.tasks, {}, self.normalized_configs)
             raise_if_any(check_family(load(path, Family), around))
         elif kind == "tasks":
             raise_if_any(check_tasks(load(path, TasksFile)))

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from neuron_catalog.catalog.loader import Entry
 from neuron_catalog.catalog.source import YamlPath
 from neuron_catalog.errors import Finding, nearest
-from neuron_catalog.schema.documents import Architecture, Family, TasksFile
+from neuron_catalog.schema.documents import Architecture, Family, Task, TasksFile
+from neuron_catalog.schema.words import Library
 
 
 @dataclass(frozen=True)
 class Surroundings:
     """The names that the other levels define, against which one file is checked."""
 
-    tasks: frozenset[str]
+    tasks: Mapping[str, Task]
     families: Mapping[str, Family]
     normalized_configs: Mapping[str, Mapping[str, str]]
 
@@ -29,6 +30,11 @@ def renamed(entry: Entry[Architecture] | Entry[Family], key: str, name: str) -> 
     """Say that a file is not named after what it defines."""
     fix = f"name the file {name}.yaml"
     return entry.source.finding((key,), "NC301", f"the file name differs from {name!r}", fix)
+
+
+def named_after(library: Library) -> str:
+    """Return the name, or beginning of a name, of the architectures of another library than transformers."""
+    return library.replace("_", "-")
 
 
 def unknown(

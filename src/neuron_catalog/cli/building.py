@@ -192,7 +192,7 @@ def selftest(
         done.append(row)
         if not as_json:
             print_row(row)
-    failed = sum(not row.passed for row in done)
+    failed, not_run = sum(row.failed for row in done), sum(bool(row.not_run) for row in done)
     if record:
         from neuron_catalog.exporting.record import record as write
 
@@ -201,7 +201,8 @@ def selftest(
         done.sort(key=lambda row: (row.architecture, row.task))
         print_json([row.model_dump(mode="json") for row in done])
     else:
-        say(f"{len(done) - failed} of {len(done)} passed.")
+        rest = f" {not_run} not run." if not_run else ""
+        say(f"{len(done) - failed - not_run} of {len(done)} passed.{rest}")
     if failed:
         raise typer.Exit(VerificationError.exit_code)
 

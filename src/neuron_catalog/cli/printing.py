@@ -91,7 +91,7 @@ def print_row(row: Row) -> None:
     """Print the outcome of one row of the selftest, and what is wrong with it."""
     deviates = [check.name for check in row.checks if check.status == "deviates"]
     note = f"  (by design not {', '.join(deviates)})" if deviates else ""
-    mark = MARKS["passed" if row.passed else "failed"]
+    mark = MARKS["not_run" if row.not_run else "passed" if row.passed else "failed"]
     say(f"[{mark}] {row.architecture} {row.task} {row.backend} {row.seconds:.1f} s{note}")
     for line in row.complaint.splitlines():
         say(f"      {line}")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
+from importlib import metadata
 
 from neuron_catalog.catalog.evidence import Evidence, write_evidence
 from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.catalog.names import named_after
 from neuron_catalog.exporting.backends import BACKENDS
 from neuron_catalog.exporting.comparisons import RELATIVE_BOUND
 from neuron_catalog.exporting.selftest import Row
@@ -16,13 +18,13 @@ from neuron_catalog.version import __version__
 def record(catalog: Catalog, rows: Iterable[Row]) -> int:
     """Write the passed rows into the catalogs that define their architectures; return how many.
 
-    What was recorded of a row that fails now is withdrawn.
+    What was recorded of a row that fails now is withdrawn; what was not run stands as it was.
     """
     done = list(rows)
     for name in sorted({row.architecture for row in done}):
         own = [row for row in done if row.architecture == name]
         runs = [evidence_of(catalog, row) for row in own if row.passed]
-        failed = [(row.task, row.backend) for row in own if not row.passed]
+        failed = [(row.task, row.backend) for row in own if row.failed]
         write_evidence(catalog.evidence_file(name), catalog.definition(name), runs, failed)
     return sum(row.passed for row in done)
 
@@ -34,13 +36,21 @@ def evidence_of(catalog: Catalog, row: Row) -> Evidence:
         task=row.task,
         backend=row.backend,
         tier=backend.TIER,
-        versions={"neuron-catalog": __version__, **plain_versions(backend.versions())},
+        versions=plain_versions(
+            {"neuron-catalog": __version__, **backend.versions(), **library_version(catalog, row)}
+        ),
         date=datetime.date.today().isoformat(),
         definition=catalog.definition(row.architecture),
         checks={check.name: check.status for check in row.checks},
         largest_scaled_difference=scaled_difference(row),
         seconds=round(row.seconds, 1),
     )
+
+
+def library_version(catalog: Catalog, row: Row) -> dict[str, str]:
+    """Return the version of the library that built the model, if it is another than transformers."""
+    library = named_after(catalog.get(row.architecture).library)
+    return {} if library == "transformers" else {library: metadata.version(library)}
 
 
 def plain_versions(versions: dict[str, str]) -> dict[str, str]:

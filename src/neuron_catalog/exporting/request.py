@@ -11,10 +11,11 @@ from neuron_catalog.errors import RequestError, UsageError
 from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.backends.protocol import Backend
 from neuron_catalog.manifest import Plan
+from neuron_catalog.models.libraries import LIBRARIES, saved_with
 from neuron_catalog.models.sources import CheckpointSource, Source
-from neuron_catalog.models.support import require_supported, task_of
-from neuron_catalog.models.tiny import TinySource
+from neuron_catalog.models.support import require_packages, require_supported, task_of
 from neuron_catalog.plan.plan import Choices, make_plan
+from neuron_catalog.schema.words import Library
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +97,9 @@ def _tiny(request: ExportRequest, catalog: Catalog) -> tuple[Source, Plan]:
             f"Add --task with one of: {', '.join(tasks)}.",
         )
     task = catalog.supported_task(name, request.task)
-    require_supported(catalog, name)
-    source = TinySource(architecture, request.seed)
+    source = LIBRARIES[architecture.library].tiny(architecture, request.seed)
+    require_supported(catalog, source.model_type, architecture.library)
+    require_packages(architecture, task)
     used = catalog.axes(name, task)
     own = {axis: size for axis, size in architecture.tiny.axes.items() if axis in used}
     choices = replace(request.choices, axes={**own, **request.axes})
@@ -106,7 +108,8 @@ def _tiny(request: ExportRequest, catalog: Catalog) -> tuple[Source, Plan]:
 
 def _checkpoint(request: ExportRequest, catalog: Catalog) -> tuple[Source, Plan]:
     assert request.model is not None
-    source = CheckpointSource(
+    library = _library_of(request, catalog)
+    source = LIBRARIES[library].checkpoint(
         model=request.model,
         revision=request.revision,
         cache_dir=request.cache_dir,
@@ -114,20 +117,33 @@ def _checkpoint(request: ExportRequest, catalog: Catalog) -> tuple[Source, Plan]
         allow_pickle=request.allow_pickle,
         seed=request.seed,
     )
-    name = _architecture_of(source, request, catalog)
+    name = _architecture_of(source, library, request, catalog)
     if request.task is not None:
         catalog.supported_task(name, request.task)  # before the config, which may need the network
     config = source.config()
     task = request.task or task_of(catalog, name, config)
+    require_packages(catalog.get(name), catalog.supported_task(name, task))
     return source, make_plan(catalog, name, task, config, request.choices)
 
 
-def _architecture_of(source: CheckpointSource, request: ExportRequest, catalog: Catalog) -> str:
+def _library_of(request: ExportRequest, catalog: Catalog) -> Library:
+    """The architecture has a library, and so has the task; else it is the one that saved the checkpoint."""
+    if request.architecture is not None:
+        return catalog.get(request.architecture).library
+    if request.task is not None:
+        return catalog.tasks[catalog.task_name(request.task)].library
+    assert request.model is not None
+    return saved_with(request.model, request.revision, request.cache_dir)
+
+
+def _architecture_of(
+    source: CheckpointSource, library: Library, request: ExportRequest, catalog: Catalog
+) -> str:
     model_type = str(source.raw_config()["model_type"])
-    if request.architecture not in (None, model_type):
+    name = catalog.serving(library, model_type)
+    if request.architecture not in (None, name):
         raise RequestError(
-            f"{source.model} is a {model_type} model, not {request.architecture}.",
-            f"Leave the architecture out, or write {model_type}.",
+            f"{source.model} is a {name} model, not {request.architecture}.",
+            f"Leave the architecture out, or write {name}.",
         )
-    require_supported(catalog, model_type)
-    return model_type
+    return require_supported(catalog, model_type, library)

@@ -12,8 +12,8 @@ from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.build import make_subject
 from neuron_catalog.exporting.validator import require_passed, validate
 from neuron_catalog.manifest import Check, Manifest
-from neuron_catalog.models.sources import CheckpointSource, Source
-from neuron_catalog.models.tiny import TinySource
+from neuron_catalog.models.libraries import LIBRARIES
+from neuron_catalog.models.sources import Source
 from neuron_catalog.models.weights import weight_facts
 
 
@@ -64,10 +64,11 @@ def validate_model_outputs(artifact: Path, model: nn.Module, atol: float | None 
 
 def _source(manifest: Manifest, catalog: Catalog | None, model: str | None) -> Source:
     recorded = manifest.source
+    sources = LIBRARIES[manifest.plan.library]
     if recorded.kind == "tiny" and model is None:
         architecture = (catalog or load_catalog()).get(manifest.plan.architecture)
-        return TinySource(architecture, recorded.seed or 0)
-    return CheckpointSource(
+        return sources.tiny(architecture, recorded.seed or 0)
+    return sources.checkpoint(
         model=model or recorded.model,
         revision=recorded.revision if model is None else None,
         seed=recorded.seed or 0,

@@ -15,7 +15,7 @@ import torch
 from pydantic import computed_field
 
 from neuron_catalog.catalog.index import Catalog
-from neuron_catalog.errors import NeuronCatalogError, first_line
+from neuron_catalog.errors import NeuronCatalogError, RequirementError, first_line
 from neuron_catalog.exporting.backends import choose
 from neuron_catalog.exporting.build import Built, build
 from neuron_catalog.exporting.exporter import silent
@@ -31,26 +31,41 @@ ROWS_PER_PROCESS = 60
 
 
 class Row(Record):
-    """The outcome for one architecture and task. `error` is set when it did not come to checks."""
+    """The outcome for one architecture and task.
+
+    `error` is set when it did not come to checks, `not_run` when the YAML says that the installed packages
+    cannot run it.
+    """
 
     architecture: str
     task: str
     backend: str
     checks: tuple[Check, ...] = ()
     error: str = ""
+    not_run: str = ""
     seconds: float = 0.0
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def passed(self) -> bool:
         """Whether everything ran and nothing failed."""
-        return not self.error and bool(self.checks) and all(c.status != "failed" for c in self.checks)
+        return (
+            not self.error
+            and not self.not_run
+            and bool(self.checks)
+            and all(c.status != "failed" for c in self.checks)
+        )
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was run and did not pass."""
+        return not self.passed and not self.not_run
 
     @property
     def complaint(self) -> str:
-        """One line for each thing that is wrong."""
+        """One line for each thing that is wrong, or why it was not run."""
         failed = [f"{check.name}: {check.detail}" for check in self.checks if check.status == "failed"]
-        return "\n".join([self.error, *failed] if self.error else failed)
+        return "\n".join(filter(None, [self.error, self.not_run, *failed]))
 
 
 @dataclass(frozen=True)
@@ -106,6 +121,8 @@ def run_job(job: Job) -> Row:
             stale = _stale_waivers(built, outcomes)
             checks = (*outcomes, negative_control(built, resolved), *stale)
         outcome: dict[str, Any] = {"backend": resolved.backend_name, "checks": checks}
+    except RequirementError as error:
+        outcome = {"backend": choose(job.backend)[0], "not_run": error.cause}
     except NeuronCatalogError as error:
         outcome = {"backend": choose(job.backend)[0], "error": first_line(error)}
     seconds = round(time.perf_counter() - started, 3)

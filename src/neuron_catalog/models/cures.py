@@ -12,6 +12,7 @@ from unittest import mock
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 
 class _Context:
@@ -48,7 +49,28 @@ def _subclasses(cls: Any) -> Iterator[Any]:
         yield from _subclasses(sub)
 
 
-CURES: dict[str, Callable[[nn.Module], AbstractContextManager[None]]] = {"plain_autograd": plain_autograd}
+@contextmanager
+def integer_padding(model: nn.Module) -> Iterator[None]:  # noqa: ARG001
+    """Give one-dimensional convolutions their padding as an integer.
+
+    While a model is traced, a padding computed from the shape of a kernel is a tensor, which torch 2.9
+    refuses ("expected padding to be a single integer value"); torch 2.13 does not. Kernels have fixed shapes.
+    """
+    convolve = functional.conv1d
+
+    def conv1d(*arguments: Any, **named: Any) -> torch.Tensor:
+        if isinstance(named.get("padding"), torch.Tensor):
+            named["padding"] = int(named["padding"])
+        return convolve(*arguments, **named)
+
+    with mock.patch.object(functional, "conv1d", conv1d):
+        yield
+
+
+CURES: dict[str, Callable[[nn.Module], AbstractContextManager[None]]] = {
+    "plain_autograd": plain_autograd,
+    "integer_padding": integer_padding,
+}
 """Word in the YAML → context manager over the model."""
 
 

@@ -87,17 +87,15 @@ class CheckpointSource:
         Raises:
             RequestError: if there is none.
         """
-        folder = Path(self.model)
-        if folder.exists():
-            if not (folder / "config.json").is_file():
-                raise RequestError(
-                    f"The folder {self.model} has no config.json.",
-                    "Give a folder written by save_pretrained, or a model id of the hub.",
-                )
-        elif self.model.startswith((".", "/", "~")) or self.model.count("/") > 1:
-            raise RequestError(f"There is no folder {self.model}.", "Check the path.")
-        with _hub_errors(self.model), quiet_transformers():
-            raw, _ = PretrainedConfig.get_config_dict(self.model, **self._from)
+        require_folder_or_id(self.model)
+        place = self.transformer_place
+        if Path(place).is_dir() and not (Path(place) / "config.json").is_file():
+            raise RequestError(
+                f"The folder {place} has no config.json.",
+                "Give a folder written by save_pretrained, or a model id of the hub.",
+            )
+        with hub_errors(self.model), quiet_transformers():
+            raw, _ = PretrainedConfig.get_config_dict(place, **self._from)
         if not isinstance(raw.get("model_type"), str):
             raise RequestError(
                 f"The config.json of {self.model} names no model_type.",
@@ -105,15 +103,20 @@ class CheckpointSource:
             )
         return dict(raw)
 
+    @property
+    def transformer_place(self) -> str:
+        """The folder or hub id where the transformer's config.json and weights lie."""
+        return self.model
+
     def config(self) -> PretrainedConfig:
-        with _hub_errors(self.model), quiet_transformers():
+        with hub_errors(self.model), quiet_transformers():
             return transformers.AutoConfig.from_pretrained(
-                self.model, trust_remote_code=self.trust_remote_code, **self._from
+                self.transformer_place, trust_remote_code=self.trust_remote_code, **self._from
             )
 
     def load(self, plan: Plan) -> EagerModel:
-        self._require_safetensors()
-        with torch.random.fork_rng(devices=[]), _hub_errors(self.model), quiet_transformers():
+        self.require_safetensors(Path(self.model))
+        with torch.random.fork_rng(devices=[]), hub_errors(self.model), quiet_transformers():
             torch.manual_seed(self.seed)
             model, loading = auto_class(plan).from_pretrained(
                 self.model,
@@ -128,39 +131,47 @@ class CheckpointSource:
         return EagerModel(model.eval(), tuple(sorted(loading["missing_keys"])), revision)
 
     def copy_preprocessing(self, folder: Path) -> None:
-        source = Path(self.model)
-        if not source.is_dir():
-            with _hub_errors(self.model):
-                source = Path(
-                    snapshot_download(
-                        self.model,
-                        revision=self.revision,
-                        cache_dir=self.cache_dir,
-                        allow_patterns=list(PREPROCESSING_FILES),
-                    )
+        copy_matching(self.fetched(PREPROCESSING_FILES), PREPROCESSING_FILES, folder)
+
+    def fetched(self, patterns: tuple[str, ...]) -> Path:
+        """Return the folder with the files that match, downloaded if need be.
+
+        Raises:
+            RequestError: if the hub cannot be reached.
+        """
+        if Path(self.model).is_dir():
+            return Path(self.model)
+        with hub_errors(self.model):
+            return Path(
+                snapshot_download(
+                    self.model,
+                    revision=self.revision,
+                    cache_dir=self.cache_dir,
+                    allow_patterns=list(patterns),
                 )
-        for pattern in PREPROCESSING_FILES:
-            for file in source.glob(pattern):
-                if file.is_file():
-                    shutil.copyfile(file, folder / file.name)
+            )
 
     @property
     def _from(self) -> dict[str, Any]:
         return {"revision": self.revision or "main", "cache_dir": self.cache_dir}
 
-    def _require_safetensors(self) -> None:
-        folder = Path(self.model)
+    def require_safetensors(self, folder: Path) -> None:
+        """Make sure that a folder on this machine has weights, and no pickle is needed to read them.
+
+        Raises:
+            RequestError: naming --allow-pickle if it would help.
+        """
         if not folder.is_dir() or any(folder.glob("*.safetensors")):
             return
         if any(folder.glob("pytorch_model*.bin")):
             if not self.allow_pickle:
                 raise RequestError(
-                    f"{self.model} has pickled weights only, and a pickle can run any code when it is read.",
+                    f"{folder} has pickled weights only, and a pickle can run any code when it is read.",
                     "Convert it to safetensors, or add --allow-pickle if you trust its author.",
                 )
             return
         raise RequestError(
-            f"The folder {self.model} has no weights (*.safetensors).",
+            f"The folder {folder} has no weights (*.safetensors).",
             "Give a folder written by save_pretrained.",
         )
 
@@ -180,8 +191,27 @@ def quiet_transformers() -> Iterator[None]:
             log.enable_progress_bar()
 
 
+def require_folder_or_id(model: str) -> None:
+    """Tell a path that does not exist from an id of the hub, before the network is asked.
+
+    Raises:
+        RequestError: if `model` can only be a path, and nothing is there.
+    """
+    looks_like_path = model.startswith((".", "/", "~")) or model.count("/") > 1
+    if looks_like_path and not Path(model).exists():
+        raise RequestError(f"There is no folder {model}.", "Check the path.")
+
+
+def copy_matching(source: Path, patterns: tuple[str, ...], target: Path) -> None:
+    """Copy the files of a folder whose names match into another."""
+    for pattern in patterns:
+        for file in source.glob(pattern):
+            if file.is_file():
+                shutil.copyfile(file, target / file.name)
+
+
 @contextmanager
-def _hub_errors(model: str) -> Iterator[None]:
+def hub_errors(model: str) -> Iterator[None]:
     """Turn what loading may raise into one sentence of cause and one of remedy."""
     try:
         yield

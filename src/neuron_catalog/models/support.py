@@ -10,20 +10,23 @@ from transformers import PretrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from neuron_catalog.catalog.index import Catalog, load_catalog
-from neuron_catalog.errors import RequestError, nearest
-from neuron_catalog.models.sources import CheckpointSource
+from neuron_catalog.errors import RequestError, RequirementError, nearest
+from neuron_catalog.models.libraries import LIBRARIES, saved_with
+from neuron_catalog.schema.documents import Architecture
+from neuron_catalog.schema.words import Library
 
 
-def require_supported(catalog: Catalog, model_type: str) -> None:
-    """Make sure that catalog and installed packages can serve a model type.
+def require_supported(catalog: Catalog, model_type: str, library: Library = "transformers") -> str:
+    """Return the architecture that serves a model type, if catalog and installed packages can do so.
 
     Raises:
-        RequestError: unknown to the catalog, unknown to the installed transformers, or excluded by the
-            version bounds of the architecture: three different sentences.
+        RequestError: unknown to the catalog, or unknown to the installed transformers: different sentences.
+        RequirementError: excluded by the version bounds of the architecture.
     """
     installed = f"transformers {transformers.__version__}"
     known_to_transformers = model_type in CONFIG_MAPPING_NAMES
-    if model_type not in catalog.architectures:
+    name = catalog.serving(library, model_type)
+    if name not in catalog.architectures:
         if not known_to_transformers:
             raise RequestError(
                 f"The installed {installed} does not know the model type {model_type!r}, "
@@ -35,20 +38,32 @@ def require_supported(catalog: Catalog, model_type: str) -> None:
             f"{nearest(model_type, catalog.architectures)}",
             f"Add catalog/architectures/{model_type}.yaml: CONTRIBUTING.md shows how.",
         )
-    for package, bound in catalog.get(model_type).requires.items():
-        version = _installed_version(package)
-        if version is None or not SpecifierSet(bound.version).contains(version, prereleases=True):
-            raise RequestError(
-                f"{model_type} needs {package}{bound.version}, but "
-                f"{version or 'none'} is installed: {bound.reason}",
-                f'Install it: pip install "{package}{bound.version}"',
-            )
+    require_packages(catalog.get(name))
     if not known_to_transformers:
         raise RequestError(
             f"The installed {installed} does not know the model type {model_type!r}, "
             "although the catalog does.",
             "Upgrade transformers.",
         )
+    return name
+
+
+def require_packages(architecture: Architecture, task: str | None = None) -> None:
+    """Hold the installed packages to an architecture's version bounds: those of all tasks, and of `task`.
+
+    Raises:
+        RequirementError: naming the package, the version and the reason.
+    """
+    for package, bound in architecture.requires.items():
+        if bound.tasks and task not in bound.tasks:
+            continue
+        version = _installed_version(package)
+        if version is None or not SpecifierSet(bound.version).contains(version, prereleases=True):
+            raise RequirementError(
+                f"{architecture.architecture} needs {package}{bound.version}, but "
+                f"{version or 'none'} is installed: {bound.reason}",
+                f'Install it: pip install "{package}{bound.version}"',
+            )
 
 
 def _installed_version(package: str) -> str | None:
@@ -58,15 +73,19 @@ def _installed_version(package: str) -> str | None:
         return None
 
 
-def task_of(catalog: Catalog, model_type: str, config: PretrainedConfig) -> str:
-    """Return the task a checkpoint was trained for, from the `architectures` of its config.
+def task_of(catalog: Catalog, name: str, config: PretrainedConfig) -> str:
+    """Return the task a checkpoint was trained for: its library's own, or what its config's classes say.
 
     Raises:
         RequestError: if they name no task of this architecture, or several; the choices are listed.
     """
     trained = set(config.architectures or ())
-    supported = catalog.supported_tasks(model_type)
-    found = [task for task in supported if trained & _class_names(catalog.tasks[task].auto_class, config)]
+    supported = catalog.supported_tasks(name)
+    library = catalog.get(name).library
+    if library != "transformers":
+        found = [task for task in supported if catalog.tasks[task].library == library]
+    else:
+        found = [task for task in supported if trained & _class_names(catalog.tasks[task].auto_class, config)]
     if len(found) == 1:
         return found[0]
     named = ", ".join(sorted(trained)) or "nothing"
@@ -93,7 +112,7 @@ def infer_task(model: str, catalog: Catalog | None = None) -> str:
         RequestError: if it cannot be read, is not supported, or names no single task.
     """
     catalog = catalog or load_catalog()
-    source = CheckpointSource(model=model)
-    model_type = source.raw_config()["model_type"]
-    require_supported(catalog, model_type)
-    return task_of(catalog, model_type, source.config())
+    library = saved_with(model)
+    source = LIBRARIES[library].checkpoint(model=model)
+    name = require_supported(catalog, source.raw_config()["model_type"], library)
+    return task_of(catalog, name, source.config())

@@ -42,12 +42,18 @@ class TinySource:
     def name(self) -> str:
         return f"tiny {self.architecture.architecture}"
 
+    @property
+    def model_type(self) -> str:
+        """What transformers calls the model: the architecture's name, unless the tiny config says another."""
+        return str(self.architecture.tiny.config.get("model_type", self.architecture.architecture))
+
     def config(self) -> PretrainedConfig:
         name = self.architecture.architecture
         arguments = {key: _plain(value) for key, value in self.architecture.tiny.config.items()}
+        arguments.pop("model_type", None)
         try:
             with quiet_transformers():
-                return transformers.AutoConfig.for_model(name, **arguments)
+                return transformers.AutoConfig.for_model(self.model_type, **arguments)
         except (ValueError, TypeError, StrictDataclassError) as error:
             raise RequestError(
                 f"The tiny config of {name} is refused by transformers: {first_line(error)}",

@@ -60,6 +60,7 @@ def make_plan(catalog: Catalog, name: str, task: str, config: Any, choices: Choi
     return Plan(
         architecture=name,
         task=task,
+        library=architecture.library,
         auto_class=catalog.tasks[task].auto_class,
         runtime_class=catalog.tasks[task].runtime_class,
         wrapper=architecture.wrapper,

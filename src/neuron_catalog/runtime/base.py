@@ -12,6 +12,9 @@ from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.backends.protocol import CompiledGraph, DynamicBatch
 from neuron_catalog.manifest import InputTensor, Manifest
 
+PAD_WITH_TOKENIZER = 'Pad with the tokenizer: padding="max_length", max_length=..., truncation=True.'
+NEVER_PADDED = "Such an input is never padded or cut: give this very size, or export another."
+
 
 class CompiledModel:
     """An artifact in memory. Call it with the tensors of a tokenizer: `model(**encoded)`."""
@@ -60,7 +63,7 @@ class CompiledModel:
             )
             raise RequestError(
                 f"{tensor.name} has shape {tuple(given.shape)}; the graph was compiled for ({asked}).",
-                'Pad with the tokenizer: padding="max_length", max_length=..., truncation=True.',
+                NEVER_PADDED if tensor.pad is None else PAD_WITH_TOKENIZER,
             )
 
 

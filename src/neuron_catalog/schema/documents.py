@@ -27,6 +27,7 @@ from neuron_catalog.schema.words import (
     Cure,
     DimName,
     FamilyName,
+    Library,
     OutputName,
     Sentence,
     Size,
@@ -49,6 +50,8 @@ class Task(Strict):
     """The transformers auto class with the right head."""
     runtime_class: ClassName
     """The class that runs an artifact of this task."""
+    library: Library = "transformers"
+    """The library that has this task."""
     synonyms: List[TaskName] = ()
     """Other spellings that the command line understands."""
 
@@ -89,7 +92,8 @@ class Tiny(Strict):
     """A small model of this architecture, built with seeded random weights for tests and demonstrations."""
 
     config: FrozenMap[str, JsonValue]
-    """Arguments of the Hugging Face config class."""
+    """Arguments of the Hugging Face config class; in another library than transformers also its
+    `model_type`."""
     axes: NonEmptyMap[DimName, Size]
 
 
@@ -114,6 +118,8 @@ class VersionBound(Strict):
     """The versions of a package that can run this architecture, and why."""
 
     version: Sentence
+    tasks: List[TaskName] = ()
+    """The tasks concerned; all if empty."""
     reason: Sentence
 
 
@@ -122,6 +128,8 @@ class Architecture(Strict):
 
     architecture: ArchitectureName
     family: FamilyName
+    library: Library = "transformers"
+    """The library that builds its models."""
     summary: Sentence
     checkpoint: Sentence
     """A well-known checkpoint on the Hugging Face hub."""

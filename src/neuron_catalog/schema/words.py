@@ -60,10 +60,15 @@ Fill = Literal["random_ids", "padded_mask", "random_normal", "random_halves", "b
 """How example values are made: random integers below a bound; ones followed by zeros; normal noise; half of
 each row true; boxes of ordered corners from 0 to 1000."""
 
-Cure = Literal["plain_autograd"]
+Cure = Literal["plain_autograd", "integer_padding"]
 """What tracing needs for this architecture, entered for one export and undone after it."""
 
-WrapperName = Literal["forward"]
+Library = Literal["transformers", "sentence_transformers"]
+"""The Python package that builds the eager model. An architecture of another library than transformers is
+named by the library, with dashes, and serves every model type of its checkpoints; one that also names a model
+type serves that one: `sentence-transformers`, `sentence-transformers-clip`."""
+
+WrapperName = Literal["forward", "sentence"]
 """Named code between a model's `forward` and a graph."""
 
 OptionName = Literal["output_hidden_states", "output_attentions"]

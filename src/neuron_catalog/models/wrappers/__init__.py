@@ -13,7 +13,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from neuron_catalog.manifest import Plan
-from neuron_catalog.models.wrappers import forward
+from neuron_catalog.models.wrappers import forward, sentence
 
 Oracle = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
@@ -28,5 +28,5 @@ class Wrapper(Protocol):
         """Return the reference computation."""
 
 
-WRAPPERS: dict[str, Wrapper] = {"forward": forward}
+WRAPPERS: dict[str, Wrapper] = {"forward": forward, "sentence": sentence}
 """Word in the YAML → module."""
