@@ -19,6 +19,7 @@ def rows(name):
 
 TEXT = rows("replaced_exporter_text_rows.csv")
 MEDIA = rows("replaced_exporter_media_rows.csv")
+SENTENCE = rows("replaced_exporter_sentence_rows.csv")
 
 FLAT = (
     "logits_per_image;logits_per_text;text_embeds;image_embeds;"
@@ -32,6 +33,8 @@ DIFFERENCES = {
     # of the image is read from the config, as for all other image models
     ("clip", "feature-extraction"): {"outputs": FLAT, "axes": CLIP_AXES},
     ("clip", "zero-shot-image-classification"): {"outputs": FLAT, "axes": CLIP_AXES},
+    ("sentence-transformers-clip", "feature-extraction"): {"axes": CLIP_AXES},
+    ("sentence-transformers-clip", "sentence-similarity"): {"axes": CLIP_AXES},
     # no text goes in, so no size of texts is asked for
     ("clip", "image-classification"): {"axes": "image_batch_size"},
     # CvtConfig names no size of image
@@ -49,17 +52,23 @@ NOT_OFFERED = {
 }
 
 
+SENTENCE_NAMES = {"transformer": "sentence-transformers", "clip": "sentence-transformers-clip"}
+"""What the replaced exporter calls a model type of its library sentence_transformers → its name here."""
+
+ROWS = [*TEXT, *MEDIA, *({**row, "model_type": SENTENCE_NAMES[row["model_type"]]} for row in SENTENCE)]
+
+
 def key(row):
     return row["model_type"], row["task"]
 
 
 def test_the_tables_are_whole():
-    assert (len(TEXT), len(MEDIA)) == (99, 53)
-    assert len({row["model_type"] for row in (*TEXT, *MEDIA)}) == 38
-    assert {*DIFFERENCES, *NOT_OFFERED} <= set(map(key, MEDIA))
+    assert (len(TEXT), len(MEDIA), len(SENTENCE)) == (99, 53, 4)
+    assert len({row["model_type"] for row in ROWS}) == 40
+    assert {*DIFFERENCES, *NOT_OFFERED} <= set(map(key, ROWS))
 
 
-@pytest.mark.parametrize("row", [*TEXT, *MEDIA], ids=lambda row: f"{row['model_type']}-{row['task']}")
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['model_type']}-{row['task']}")
 def test_row_is_offered(catalog, row):
     name, task = key(row)
     if (name, task) in NOT_OFFERED:
