@@ -87,3 +87,9 @@ def test_unmasked_keeps_rows_of_real_queries_in_attention_maps():
 def test_unmasked_keeps_everything_of_a_pooled_output():
     value = torch.arange(4.0).reshape(2, 2)
     assert unmasked(value, output("batch_size", "hidden_size"), MASK, MASK_AXES).tolist() == [0, 1, 2, 3]
+
+
+def test_unmasked_keeps_what_follows_the_tokens():
+    value = torch.arange(10.0).reshape(2, 5)
+    kept = unmasked(value, output("batch_size", "tokens_and_patches"), MASK, MASK_AXES)
+    assert kept.tolist() == [0, 1, 3, 4, 5, 8, 9]

@@ -41,6 +41,11 @@ def _positions_after_padding(max_position_embeddings: int, pad_token_id: int) ->
     return max_position_embeddings - pad_token_id - 1
 
 
+def _tokens_and_patches(sequence_length: int, height: int, width: int, patch_size: Any) -> Any:
+    """Tokens, then a position for the whole image, then its patches (`LayoutLMv3Model.forward`)."""
+    return sequence_length + 1 + _num_patches(height, width, patch_size)
+
+
 def _box_corners() -> int:
     """Left, top, right and bottom."""
     return 4
@@ -54,6 +59,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "num_hidden_states": _num_hidden_states,
     "num_patches": _num_patches,
     "positions_after_padding": _positions_after_padding,
+    "tokens_and_patches": _tokens_and_patches,
 }
 
 
