@@ -6,13 +6,14 @@ A cure changes how a model is written, never what it computes: the eager referen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 from unittest import mock
 
 import torch
 from torch import nn
 from torch.nn import functional
+from transformers import masking_utils
 
 
 class _Context:
@@ -67,9 +68,58 @@ def integer_padding(model: nn.Module) -> Iterator[None]:  # noqa: ARG001
         yield
 
 
+@contextmanager
+def integer_scalars(model: nn.Module) -> Iterator[None]:  # noqa: ARG001
+    """Write true and false as 1 and 0 where a tensor is filled with them; the tracer has no such operator."""
+
+    def full_like(value: torch.Tensor, fill: Any, **named: Any) -> torch.Tensor:
+        return _full_like(value, int(fill) if isinstance(fill, bool) else fill, **named)
+
+    def scatter(value: torch.Tensor, dim: int, index: torch.Tensor, *source: Any, **named: Any) -> torch.Tensor:
+        plain = (int(each) if isinstance(each, bool) else each for each in source)
+        named = {name: int(each) if isinstance(each, bool) else each for name, each in named.items()}
+        return _scatter(value, dim, index, *plain, **named)
+
+    _full_like, _scatter = torch.full_like, torch.Tensor.scatter
+    with mock.patch.object(torch, "full_like", full_like), mock.patch.object(torch.Tensor, "scatter", scatter):
+        yield
+
+
+@contextmanager
+def broadcast_masks(model: nn.Module) -> Iterator[None]:  # noqa: ARG001
+    """Compute attention masks by broadcasting indices; the tracer does not know `torch.vmap`."""
+
+    def broadcast(mask_function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def mask(batch: torch.Tensor, head: torch.Tensor, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+            given = mask_function(*masking_utils._non_vmap_expansion_sdpa(batch, head, query, key))
+            return given.expand(len(batch), len(head), len(query), len(key))
+
+        return mask
+
+    with (
+        mock.patch.object(masking_utils, "_vmap_expansion_sdpa", broadcast),
+        mock.patch.object(masking_utils, "TransformGetItemToIndex", nullcontext),
+    ):
+        yield
+
+
+@contextmanager
+def batched_experts(model: Any) -> Iterator[None]:
+    """Have every expert see every token it may get in one product; loops over the experts in use are data."""
+    before = model.config._experts_implementation
+    model.set_experts_implementation("batched_mm")
+    try:
+        yield
+    finally:
+        model.set_experts_implementation(before)
+
+
 CURES: dict[str, Callable[[nn.Module], AbstractContextManager[None]]] = {
     "plain_autograd": plain_autograd,
     "integer_padding": integer_padding,
+    "integer_scalars": integer_scalars,
+    "broadcast_masks": broadcast_masks,
+    "batched_experts": batched_experts,
 }
 """Word in the YAML → context manager over the model."""
 

@@ -41,18 +41,19 @@ def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> In
 
 
 def random_ids(tensor: InputTensor, generator: Generator) -> Tensor:
-    """Draw ids from 0 to `below`, leaving the pad value out when there are at least three ids.
+    """Draw ids from 0 to `below`, leaving out the pad value and the id at the end of a text.
 
-    Models take an id equal to the pad value for the end of a text, so it must not stand within one. With
-    two ids (token types) there is no choice: the pad value is an ordinary id as well.
+    Models take such an id for the end of a text, so it must not stand within one. With two ids (token types)
+    there is no choice: the pad value is an ordinary id as well.
     """
     assert tensor.below is not None
     dtype = getattr(torch, tensor.dtype)
-    pad = tensor.pad
-    if pad is None or tensor.below < 3 or not 0 <= pad < tensor.below:
-        return torch.randint(0, tensor.below, tensor.shape, generator=generator, dtype=dtype)
-    drawn = torch.randint(0, tensor.below - 1, tensor.shape, generator=generator, dtype=dtype)
-    return drawn + (drawn >= pad).to(dtype)
+    special = {each for each in (tensor.pad, tensor.ends_with) if each is not None and 0 <= each < tensor.below}
+    left_out = sorted(special) if tensor.below >= 3 else []
+    drawn = torch.randint(0, tensor.below - len(left_out), tensor.shape, generator=generator, dtype=dtype)
+    for each in left_out:
+        drawn = drawn + (drawn >= each).to(dtype)
+    return drawn
 
 
 def padded_mask(tensor: InputTensor, generator: Generator, pattern: Pattern = "mixed_lengths") -> Tensor:

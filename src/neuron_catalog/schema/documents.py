@@ -52,6 +52,8 @@ class Task(Strict):
     """The class that runs an artifact of this task."""
     library: Library = "transformers"
     """The library that has this task."""
+    causal: bool = False
+    """Whether each position must be computed from those before it: it predicts the next token."""
     synonyms: List[TaskName] = ()
     """Other spellings that the command line understands."""
 

@@ -1,0 +1,219 @@
+"""Write an architecture from a model type: draft, try, revise, until the checks pass or nothing is left to try."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from transformers import AutoConfig, PretrainedConfig
+
+from neuron_catalog.authoring.anatomy import Anatomy, Head, dissect
+from neuron_catalog.authoring.compose import families_for, first_draft, summary, with_axes, with_inputs_in_use
+from neuron_catalog.authoring.draft import Draft
+from neuron_catalog.authoring.revisions import revised
+from neuron_catalog.authoring.shrink import Shrinker
+from neuron_catalog.authoring.trial import Workbench, workbench
+from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.errors import NeuronCatalogError, RequestError, first_line
+from neuron_catalog.exporting.selftest import Row
+from neuron_catalog.models.sources import quiet_transformers
+from neuron_catalog.schema.documents import Family
+
+MOST_REVISIONS = 6
+LARGEST_TINY = 3_000_000
+"""Parameters of a tiny model at most."""
+
+SHRINKERS = (Shrinker, lambda: Shrinker(grouped=False), lambda: Shrinker(width=64))
+
+BUILDING_ERRORS = (
+    ValueError,
+    TypeError,
+    RuntimeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    ImportError,
+    AssertionError,
+)
+"""What a config or model class raises when its sizes do not agree."""
+
+
+@dataclass(frozen=True)
+class Authored:
+    """A finished draft, its rows, and what could not be served with the reason."""
+
+    draft: Draft
+    rows: tuple[Row, ...]
+    left_out: dict[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether anything is left, and all of it passed."""
+        return bool(self.rows) and all(row.passed for row in self.rows)
+
+
+def author(model_type: str, catalog: Catalog, on_step: Callable[[str], None] = lambda _: None) -> Authored:
+    """Return the architecture of a model type with the tasks that pass every check.
+
+    Raises:
+        RequestError: if no task passes; it names the reason for each.
+    """
+    on_step(f"Looking {model_type} up")
+    anatomy = dissect(model_type, catalog)
+    tiny, config = shrunk(anatomy)
+    reasons: dict[str, str] = {}
+    with workbench(catalog) as bench:
+        for family in families_for(anatomy, catalog):
+            on_step(f"Drafting {model_type} as {family.family}")
+            authored = _in_family(anatomy, family, bench, tiny, config)
+            if authored is None:
+                continue
+            if authored.passed:
+                return authored
+            reasons = reasons or authored.left_out
+    detail = "\n".join(f"  {task}: {reason}" for task, reason in reasons.items())
+    raise RequestError(
+        f"No task of {model_type} passes.\n{detail}" if reasons else f"No family fits {model_type}.",
+        "What is missing is a family, a cure or a wrapper; see docs/catalog-format.md.",
+    )
+
+
+def shrunk(anatomy: Anatomy) -> tuple[dict[str, Any], PretrainedConfig]:
+    """Return the arguments of a small config, and the config, from which the base model can be built.
+
+    The model is built without memory for its weights.
+
+    Raises:
+        RequestError: if no way of shrinking gives sizes that agree.
+    """
+    complaint = ""
+    for make in SHRINKERS:
+        try:
+            with quiet_transformers(), torch.device("meta"):
+                arguments = make().arguments(anatomy.config)
+                config = AutoConfig.for_model(anatomy.model_type, **arguments)
+                model = anatomy.heads[0].model_class._from_config(config)
+        except BUILDING_ERRORS as error:
+            complaint = complaint or f"{type(error).__name__}: {first_line(error)}"
+            continue
+        size = sum(parameter.numel() for parameter in model.parameters())
+        if size <= LARGEST_TINY:
+            return arguments, config
+        complaint = complaint or f"the smallest has {size:,} parameters, more than {LARGEST_TINY:,}"
+    raise RequestError(
+        f"No tiny {anatomy.model_type} could be made: {complaint}.", "Write tiny.config by hand."
+    )
+
+
+def _in_family(
+    anatomy: Anatomy, family: Family, bench: Workbench, tiny: dict[str, Any], config: PretrainedConfig
+) -> Authored | None:
+    whole = first_draft(anatomy, family, bench.catalog, tiny, config)
+    if whole is None:
+        return None
+    left_out: dict[str, str] = {}
+    draft = whole
+    for head in anatomy.heads:
+        if head.task not in draft.tasks:
+            continue
+        try:
+            draft = _with_outputs(draft, head, bench)
+            _require_causal(draft, head, bench)
+            draft = _passing(draft, head, bench)
+        except NeuronCatalogError as error:
+            left_out[head.task] = error.cause
+            draft = draft.without_task(head.task)
+    if not draft.tasks:
+        return Authored(whole, (), left_out)
+    draft = _limited(with_axes(with_inputs_in_use(draft, family), bench.catalog), bench)
+    draft = replace(draft, summary=summary(anatomy, draft.family, draft.tasks))
+    rows = tuple(bench.rows(draft, tuple(draft.tasks)))
+    for row in rows:
+        if not row.passed:
+            left_out[row.task] = row.complaint
+            draft = draft.without_task(row.task)
+    return Authored(draft, tuple(row for row in rows if row.passed), left_out)
+
+
+def _alone(draft: Draft, task: str, bench: Workbench) -> Draft:
+    return with_axes(draft.with_tasks({task: draft.tasks[task]}), bench.catalog)
+
+
+def _with_outputs(draft: Draft, head: Head, bench: Workbench) -> Draft:
+    """Keep the outputs that the model gives, in its order, and whose shape is the family's."""
+    alone = _alone(draft, head.task, bench)
+    given = bench.answers(alone, head.task)
+    planned = {tensor.name: tensor for tensor in bench.plan(alone, head.task)[0].outputs}
+    fitting = tuple(
+        name
+        for name, value in given.items()
+        if name in planned and value.is_floating_point() and planned[name].fits(tuple(value.shape))
+    )
+    if not fitting:
+        shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in given.items())
+        raise RequestError(f"it gives no output that family {draft.family} knows: {shapes or 'no tensor'}")
+    return replace(draft, tasks={**draft.tasks, head.task: fitting})
+
+
+def _require_causal(draft: Draft, head: Head, bench: Workbench) -> None:
+    """What predicts the next token must not have seen it: encoders have such heads too, unused.
+
+    Raises:
+        RequestError: if a later token changes what was said before it.
+    """
+    if not bench.catalog.tasks[head.task].causal:
+        return
+    before, after = bench.answers_to_another_end(_alone(draft, head.task, bench), head.task)
+    for name, value in before.items():
+        if not torch.equal(value[:, :-1], after[name][:, :-1]):
+            raise RequestError(f"it sees the tokens after the one to predict ({name} changes): not causal")
+
+
+def _passing(draft: Draft, head: Head, bench: Workbench) -> Draft:
+    """Revise until the row passes.
+
+    Raises:
+        RequestError: with what is still wrong when no revision helps.
+    """
+    for _ in range(MOST_REVISIONS):
+        (row,) = bench.rows(_alone(draft, head.task, bench), (head.task,))
+        if row.passed:
+            return draft
+        better = revised(draft, row, head)
+        if better is None:
+            raise RequestError(row.complaint)
+        draft = better
+    raise RequestError(row.complaint)
+
+
+def _limited(draft: Draft, bench: Workbench) -> Draft:
+    """Add what the config says about sizes, as far as the model holds to it."""
+    task = next(iter(draft.tasks))
+    if "sequence_length" in draft.mandatory_axes:
+        for dim in ("max_position_embeddings", "positions_after_padding"):
+            limit = {"axis": "sequence_length", "at_most": dim}
+            limited = replace(draft, limits=(limit,))
+            if _takes(limited, task, {"sequence_length": dim}, bench):
+                draft = limited
+                break
+    sides = {"height": "image_height", "width": "image_width"}
+    if not set(sides) <= set(bench.plan(draft, task)[0].axes) or set(sides) & set(draft.mandatory_axes):
+        return draft
+    if _takes(draft, task, sides, bench, factor=2):
+        return draft
+    exact = tuple({"axis": axis, "exactly": dim} for axis, dim in sides.items())
+    return replace(draft, limits=(*draft.limits, *exact))
+
+
+def _takes(
+    draft: Draft, task: str, sizes: Mapping[str, str], bench: Workbench, factor: int = 1
+) -> bool:
+    """Tell whether the tiny model takes axes of a size that its config gives, times a factor."""
+    try:
+        axes = {axis: factor * bench.size(draft, task, dim) for axis, dim in sizes.items()}
+        bench.answers(draft, task, axes)
+    except NeuronCatalogError:
+        return False
+    return True

@@ -1,0 +1,194 @@
+"""Select from a family what a model's forward takes and gives: the first draft of an architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from transformers import PretrainedConfig
+
+from neuron_catalog.authoring.anatomy import Anatomy
+from neuron_catalog.authoring.draft import Draft
+from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.catalog.selection import axes_in_use, has_default
+from neuron_catalog.errors import RequestError
+from neuron_catalog.plan.dims import Dims
+from neuron_catalog.schema.documents import Architecture, Family
+from neuron_catalog.schema.tensors import Output, PerLayer
+from neuron_catalog.schema.words import DERIVED_DIMS
+
+TINY_AXES = {
+    "batch_size": 2,
+    "text_batch_size": 3,
+    "image_batch_size": 2,
+    "sequence_length": 16,
+    "decoder_sequence_length": 12,
+    "num_choices": 3,
+    "height": 32,
+    "width": 32,
+    "audio_sequence_length": 6400,
+    "nb_max_frames": 24,
+    "num_frames": 4,
+    "num_mel_bins": 16,
+}
+"""Axis → size in tiny models."""
+
+KINDS = {
+    "text-generation": "decoder of texts",
+    "text2text-generation": "encoder and decoder of texts",
+    "fill-mask": "masked language model",
+    "automatic-speech-recognition": "speech encoder",
+    "object-detection": "detector of objects",
+    "depth-estimation": "estimator of depth",
+    "semantic-segmentation": "segmentation of images",
+    "image-classification": "image encoder",
+}
+"""The first of these tasks that a model serves says what it is."""
+
+
+def families_for(anatomy: Anatomy, catalog: Catalog) -> Iterator[Family]:
+    """Yield the families that have the model's main input, those that share most inputs with it first."""
+    taken = set(_parameters(anatomy))
+    fitting = [family for family in catalog.families.values() if anatomy.main_input in family.inputs]
+
+    def rank(family: Family) -> tuple[int, int]:
+        return -len(taken & set(family.inputs)), len(set(family.inputs) - taken)
+
+    yield from sorted(fitting, key=rank)
+
+
+def first_draft(
+    anatomy: Anatomy, family: Family, catalog: Catalog, tiny: Mapping[str, Any], config: PretrainedConfig
+) -> Draft | None:
+    """Select every input that the forward takes, and every output that the family knows for each task.
+
+    None if the config lacks a size that the main input needs.
+    """
+    inputs = tuple(name for name in _parameters(anatomy) if name in family.inputs)
+    alias_set = _best_alias_set(catalog, family, inputs, config)
+    dims = Dims({}, catalog.normalized_configs[alias_set], config)
+    inputs = tuple(name for name in inputs if _known(_dims_of(family, name), family, dims))
+    if anatomy.main_input not in inputs:
+        return None
+    tasks = {head.task: tuple(_outputs(family, head.task, dims)) for head in anatomy.heads}
+    tasks = {task: outputs for task, outputs in tasks.items() if outputs}
+    if not tasks:
+        return None
+    use_cache = any("use_cache" in head.parameters for head in anatomy.heads)
+    draft = Draft(
+        architecture=anatomy.model_type,
+        family=family.family,
+        summary=summary(anatomy, family.family, tasks),
+        checkpoint=anatomy.checkpoint or "none is named in the model's documentation",
+        normalized_config=alias_set,
+        inputs=inputs,
+        mandatory_axes=("batch_size",),
+        tasks=tasks,
+        forward_arguments={"use_cache": False} if use_cache else {},
+        tiny={"config": dict(tiny), "axes": {}},
+    )
+    return with_axes(draft, catalog)
+
+
+def with_axes(draft: Draft, catalog: Catalog) -> Draft:
+    """List the axes that its tasks use and that have no default, with sizes for the tiny model."""
+    family = catalog.families[draft.family]
+    aliases = catalog.normalized_configs[draft.normalized_config]
+    bare = draft.document() | {"tiny": {"config": {}, "axes": {"batch_size": 2}}}
+    used = axes_in_use(Architecture.model_validate(bare), family, aliases)
+    mandatory = tuple(
+        axis for axis in family.axes if axis in used and not has_default(family.axes[axis], aliases)
+    )
+    sizes = {axis: TINY_AXES[axis] for axis in mandatory}
+    return replace(draft, mandatory_axes=mandatory, tiny={**draft.tiny, "axes": sizes})
+
+
+def with_inputs_in_use(draft: Draft, family: Family) -> Draft:
+    """Drop the inputs that none of its tasks has."""
+    only_for = {name: family.inputs[name].only_for for name in draft.inputs}
+    kept = (name for name, tasks in only_for.items() if not tasks or set(tasks) & set(draft.tasks))
+    return replace(draft, inputs=tuple(kept))
+
+
+def _parameters(anatomy: Anatomy) -> tuple[str, ...]:
+    """The names that the forwards take, in the order of the longest."""
+    longest_first = sorted(anatomy.heads, key=lambda head: -len(head.parameters))
+    return tuple(dict.fromkeys(name for head in longest_first for name in head.parameters))
+
+
+def _best_alias_set(
+    catalog: Catalog, family: Family, inputs: Iterable[str], config: PretrainedConfig
+) -> str:
+    """The set that knows most sizes; of several, the one with fewest paths that lead nowhere."""
+    needed = {dim for name in inputs for dim in (*_dims_of(family, name), *_ids_of(family, name))}
+    needed |= {"max_position_embeddings"}
+    needed |= {dim for output in family.outputs.values() for dim in _all_dims(output)}
+    needed |= {axis.default for axis in family.axes.values() if isinstance(axis.default, str)}
+
+    def rank(name: str) -> tuple[int, int]:
+        aliases = catalog.normalized_configs[name]
+        dims = Dims({}, aliases, config)
+        known = sum(_known([dim], family, dims) for dim in needed)
+        return -known, sum(not _has_value(key, dims) for key in aliases)
+
+    return min(catalog.normalized_configs, key=rank)
+
+
+def _dims_of(family: Family, name: str) -> list[str]:
+    tensor = family.inputs[name]
+    return [*tensor.shape, *([tensor.below] if tensor.below else [])]
+
+
+def _ids_of(family: Family, name: str) -> list[str]:
+    tensor = family.inputs[name]
+    pads = tensor.pad if isinstance(tensor.pad, tuple) else ()
+    return [*pads, *([tensor.ends_with] if tensor.ends_with else [])]
+
+
+def _all_dims(output: Output) -> set[str]:
+    if isinstance(output, PerLayer):
+        return {*output.per_layer, output.layers}
+    shapes = output.values() if isinstance(output, Mapping) else [output]
+    return {dim for shape in shapes for dim in shape}
+
+
+def _outputs(family: Family, task: str, dims: Dims) -> Iterator[str]:
+    foreign = {name for name, axis in family.axes.items() if axis.only_for and task not in axis.only_for}
+    for name, output in family.outputs.items():
+        if isinstance(output, PerLayer):
+            continue
+        shape = output.get(task) if isinstance(output, Mapping) else output
+        if shape is not None and not foreign & set(shape) and _known(shape, family, dims):
+            yield name
+
+
+def _known(names: Iterable[str], family: Family, dims: Dims) -> bool:
+    return all(_resolves(name, family, dims) for name in names if name not in ("_", "..."))
+
+
+def _resolves(name: str, family: Family, dims: Dims) -> bool:
+    if name in family.axes:
+        return True
+    if name in DERIVED_DIMS:
+        return all(part in family.axes or _has_value(part, dims) for part in DERIVED_DIMS[name])
+    try:
+        dims.size(name)
+    except RequestError:
+        return False
+    return name in dims.aliases
+
+
+def _has_value(name: str, dims: Dims) -> bool:
+    try:
+        return name in dims.aliases and dims.value(name) is not None
+    except RequestError:
+        return False
+
+
+def summary(anatomy: Anatomy, family: str, tasks: Iterable[str]) -> str:
+    """Say in a line what a model is, from the tasks that it serves."""
+    served = set(tasks)
+    kind = next((kind for task, kind in KINDS.items() if task in served), family.replace("-", " "))
+    experts = any(name.endswith("experts_per_tok") for name in vars(anatomy.config))
+    return f"{anatomy.title}, {kind}{' with a mixture of experts' if experts else ''}."

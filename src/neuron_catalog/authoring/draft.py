@@ -1,0 +1,49 @@
+"""An architecture file in the making."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from neuron_catalog.authoring.canonical import architecture_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """What is known so far; each revision is a new one."""
+
+    architecture: str
+    family: str
+    summary: str
+    checkpoint: str
+    normalized_config: str
+    inputs: tuple[str, ...]
+    mandatory_axes: tuple[str, ...]
+    limits: tuple[Mapping[str, str], ...] = ()
+    tasks: Mapping[str, tuple[str, ...]]
+    forward_arguments: Mapping[str, Any] = field(default_factory=dict)
+    cures: tuple[str, ...] = ()
+    tiny: Mapping[str, Any]
+    deviations: tuple[Mapping[str, Any], ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """Return what the file will say; empty entries are left out."""
+        return {key: value for key, value in vars(self).items() if value not in ((), {}, None)}
+
+    def text(self) -> str:
+        """Return the text of the file."""
+        return architecture_text(self.document())
+
+    def without_task(self, task: str) -> Draft:
+        """Return a draft that does not serve a task."""
+        return self.with_tasks({name: outputs for name, outputs in self.tasks.items() if name != task})
+
+    def with_tasks(self, tasks: Mapping[str, tuple[str, ...]]) -> Draft:
+        """Return a draft that serves other tasks; deviations of those that are gone go too."""
+        deviations = tuple(each for each in self.deviations if set(each["tasks"]) <= set(tasks))
+        return replace(self, tasks=tasks, deviations=deviations)
+
+    def without_input(self, name: str) -> Draft:
+        """Return a draft that does not take an input."""
+        return replace(self, inputs=tuple(each for each in self.inputs if each != name))

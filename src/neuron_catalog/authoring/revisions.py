@@ -1,0 +1,74 @@
+"""What a failed row says about a draft, and the draft that says it better."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from neuron_catalog.authoring.anatomy import Head
+from neuron_catalog.authoring.draft import Draft
+from neuron_catalog.exporting.selftest import Row
+
+CURES_BY_COMPLAINT = {
+    "cannot be saved": "plain_autograd",
+    "Could not export Python function": "plain_autograd",
+    "unordered_map::at": "broadcast_masks",
+    "We don't have an op for": "integer_scalars",
+    "padding to be a single integer": "integer_padding",
+}
+"""Part of what the tracer says → the cure; see `models/cures.py`."""
+
+FOUND_BY_ID = "The head finds the last token by its id, the rightmost that is not pad_token_id, not by the mask."
+
+
+def revised(draft: Draft, row: Row, head: Head) -> Draft | None:
+    """Return the next draft to try after a row failed, or None if no revision applies."""
+    for revise in REVISIONS:
+        if (better := revise(draft, row, head)) is not None:
+            return better
+    return None
+
+
+def without_ignored_inputs(draft: Draft, row: Row, head: Head) -> Draft | None:
+    """Leave out what the eager model ignores as well."""
+    ignored = re.findall(r"(\w+) has no effect on any output: the eager model ignores it too", row.complaint)
+    spare = [name for name in ignored if name in draft.inputs and name != head.model_class.main_input_name]
+    for name in spare:
+        draft = draft.without_input(name)
+    return draft if spare else None
+
+
+def with_cure(draft: Draft, row: Row, head: Head) -> Draft | None:
+    """Add the cure that the tracer's complaint is known for."""
+    del head
+    for complaint, cure in CURES_BY_COMPLAINT.items():
+        if complaint in row.complaint and cure not in draft.cures:
+            return replace(draft, cures=(*draft.cures, cure))
+    return None
+
+
+def with_batched_experts(draft: Draft, row: Row, head: Head) -> Draft | None:
+    """Where the trace is another model, its experts may have been fixed to the traced tokens."""
+    wrong = any(name in row.complaint for name in ("values:", "failed to run", "trace failed"))
+    takes = getattr(head.model_class, "_can_set_experts_implementation", lambda: False)()
+    if not wrong or not takes or "batched_experts" in draft.cures:
+        return None
+    return replace(draft, cures=(*draft.cures, "batched_experts"))
+
+
+def with_token_found_by_id(draft: Draft, row: Row, head: Head) -> Draft | None:
+    """Declare that masked tokens matter, where the forward looks for the pad id and nothing else is wrong."""
+    failed = [check.name for check in row.checks if check.status == "failed"]
+    if failed != ["masked_tokens_dead"] or "pad_token_id" not in head.source:
+        return None
+    deviation = {"check": "masked_tokens_dead", "tasks": (row.task,), "reason": FOUND_BY_ID}
+    return replace(draft, deviations=(*draft.deviations, deviation))
+
+
+REVISIONS: tuple[Callable[[Draft, Row, Head], Draft | None], ...] = (
+    without_ignored_inputs,
+    with_cure,
+    with_batched_experts,
+    with_token_found_by_id,
+)
