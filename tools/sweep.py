@@ -94,7 +94,11 @@ def main() -> None:
     given = parser.parse_args()
     reasons = given.out / "reasons.jsonl"
     (given.out / "architectures").mkdir(parents=True, exist_ok=True)
-    known = {json.loads(line)["model_type"] for line in reasons.read_text().splitlines()} if reasons.is_file() else set()
+    known = (
+        {json.loads(line)["model_type"] for line in reasons.read_text().splitlines()}
+        if reasons.is_file()
+        else set()
+    )
     known |= set() if given.all else set(load_catalog().architectures)
     types = given.types or [each for each in CONFIG_MAPPING if each not in known]
     passed = rows = 0

@@ -80,14 +80,20 @@ class CatalogError(NeuronCatalogError):
         super().__init__("\n".join(str(finding) for finding in self.findings))
 
 
+MOST_LISTED = 30
+"""More words than these help nobody in a message."""
+
+
 def nearest(word: str, allowed: Iterable[str], *, limit: int = 3) -> str:
-    """Return a hint naming the words closest to `word`, or all of them when none is close."""
+    """Return a hint naming the words closest to `word`, or all of them when none is close and they are few."""
     import difflib
 
     words = sorted(allowed)
     close = difflib.get_close_matches(word, words, n=limit, cutoff=0.6)
     if close:
         return "did you mean " + " or ".join(close) + "?"
+    if len(words) > MOST_LISTED:
+        return f"none of the {len(words)} known ones is close"
     return "known are: " + ", ".join(words) if words else "none is known"
 
 

@@ -17,9 +17,7 @@ from neuron_catalog.models.sources import quiet_transformers
 from neuron_catalog.schema.documents import Task
 
 HUB_LINK = re.compile(r"\]\(https://huggingface\.co/([\w.-]+/[\w.-]+)\)")
-
-TITLE = re.compile(r"used to instantiate an? (.{2,60}?)\s+model\s+according", re.DOTALL)
-"""How the documentation of a config class names its model and its checkpoint."""
+"""How the documentation of a config class links to a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Anatomy:
 
     model_type: str
     title: str
-    """The model's name as its makers write it."""
+    """The model's name as transformers' classes have it."""
     config: PretrainedConfig
     """With the defaults of its class."""
     heads: tuple[Head, ...]
@@ -82,10 +80,9 @@ def dissect(model_type: str, catalog: Catalog) -> Anatomy:
             f"{model_type} has no class for any task of the catalog.",
             "It may be a part of another model; `neuron-catalog list-tasks` shows all tasks.",
         )
-    documentation = config_class.__doc__ or ""
-    link, title = HUB_LINK.search(documentation), TITLE.search(documentation)
-    name = " ".join(title[1].split()) if title else model_type
-    return Anatomy(model_type, name, config, heads, link[1] if link else None)
+    link = HUB_LINK.search(config_class.__doc__ or "")
+    title = config_class.__name__.removesuffix("Config")
+    return Anatomy(model_type, title, config, heads, link[1] if link else None)
 
 
 def _heads(config_class: type[PretrainedConfig], tasks: Mapping[str, Task]) -> list[Head]:

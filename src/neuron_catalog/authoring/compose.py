@@ -25,16 +25,18 @@ TINY_AXES = {
     "sequence_length": 16,
     "decoder_sequence_length": 12,
     "num_choices": 3,
-    "height": 32,
-    "width": 32,
+    "height": 64,
+    "width": 64,
     "audio_sequence_length": 6400,
     "nb_max_frames": 24,
     "num_frames": 4,
     "num_mel_bins": 16,
+    "num_channels": 3,
 }
 """Axis → size in tiny models."""
 
 KINDS = {
+    "zero-shot-image-classification": "texts and images in one space",
     "text-generation": "decoder of texts",
     "text2text-generation": "encoder and decoder of texts",
     "fill-mask": "masked language model",
@@ -47,15 +49,29 @@ KINDS = {
 """The first of these tasks that a model serves says what it is."""
 
 
+SENSES = {"pixel_values", "input_features", "input_values"}
+"""What a model sees or hears must be in its family: a row that leaves it out would prove nothing."""
+
+PARTNERS = {"decoder_input_ids", "bbox"}
+"""Inputs that make a family another one: a model without them does not belong there."""
+
+
 def families_for(anatomy: Anatomy, catalog: Catalog) -> Iterator[Family]:
     """Yield the families that have the model's main input, those that share most inputs with it first."""
     taken = set(_parameters(anatomy))
-    fitting = [family for family in catalog.families.values() if anatomy.main_input in family.inputs]
+    senses = SENSES & set(anatomy.heads[0].parameters)
 
-    def rank(family: Family) -> tuple[int, int]:
-        return -len(taken & set(family.inputs)), len(set(family.inputs) - taken)
+    def fits(family: Family) -> bool:
+        inputs = set(family.inputs)
+        sees = senses <= inputs and (not inputs & SENSES or bool(inputs & senses))
+        return anatomy.main_input in inputs and sees and inputs & PARTNERS <= taken
 
-    yield from sorted(fitting, key=rank)
+    def rank(family: Family) -> tuple[int, int, int]:
+        inputs, tasks = set(family.inputs), {head.task for head in anatomy.heads}
+        served = {task for each in family.outputs.values() if isinstance(each, Mapping) for task in each}
+        return -len(taken & inputs), -len(tasks & served), len(inputs - taken)
+
+    yield from sorted(filter(fits, catalog.families.values()), key=rank)
 
 
 def first_draft(
@@ -71,37 +87,40 @@ def first_draft(
     inputs = tuple(name for name in inputs if _known(_dims_of(family, name), family, dims))
     if anatomy.main_input not in inputs:
         return None
-    tasks = {head.task: tuple(_outputs(family, head.task, dims)) for head in anatomy.heads}
-    tasks = {task: outputs for task, outputs in tasks.items() if outputs}
-    if not tasks:
-        return None
     use_cache = any("use_cache" in head.parameters for head in anatomy.heads)
     draft = Draft(
         architecture=anatomy.model_type,
         family=family.family,
-        summary=summary(anatomy, family.family, tasks),
+        summary=anatomy.title,
         checkpoint=anatomy.checkpoint or "none is named in the model's documentation",
         normalized_config=alias_set,
         inputs=inputs,
         mandatory_axes=("batch_size",),
-        tasks=tasks,
+        tasks={head.task: ("unknown",) for head in anatomy.heads},
         forward_arguments={"use_cache": False} if use_cache else {},
         tiny={"config": dict(tiny), "axes": {}},
     )
-    return with_axes(draft, catalog)
+    tasks = {task: tuple(_outputs(family, task, dims, _axes(draft, catalog, task))) for task in draft.tasks}
+    tasks = {task: outputs for task, outputs in tasks.items() if outputs}
+    return with_axes(draft.with_tasks(tasks), catalog) if tasks else None
 
 
 def with_axes(draft: Draft, catalog: Catalog) -> Draft:
     """List the axes that its tasks use and that have no default, with sizes for the tiny model."""
     family = catalog.families[draft.family]
     aliases = catalog.normalized_configs[draft.normalized_config]
-    bare = draft.document() | {"tiny": {"config": {}, "axes": {"batch_size": 2}}}
-    used = axes_in_use(Architecture.model_validate(bare), family, aliases)
+    used = _axes(draft, catalog)
     mandatory = tuple(
         axis for axis in family.axes if axis in used and not has_default(family.axes[axis], aliases)
     )
     sizes = {axis: TINY_AXES[axis] for axis in mandatory}
     return replace(draft, mandatory_axes=mandatory, tiny={**draft.tiny, "axes": sizes})
+
+
+def _axes(draft: Draft, catalog: Catalog, task: str | None = None) -> set[str]:
+    bare = draft.document() | {"tiny": {"config": {}, "axes": {"batch_size": 2}}}
+    aliases = catalog.normalized_configs[draft.normalized_config]
+    return axes_in_use(Architecture.model_validate(bare), catalog.families[draft.family], aliases, task)
 
 
 def with_inputs_in_use(draft: Draft, family: Family) -> Draft:
@@ -117,20 +136,21 @@ def _parameters(anatomy: Anatomy) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for head in longest_first for name in head.parameters))
 
 
-def _best_alias_set(
-    catalog: Catalog, family: Family, inputs: Iterable[str], config: PretrainedConfig
-) -> str:
+def _best_alias_set(catalog: Catalog, family: Family, inputs: Iterable[str], config: PretrainedConfig) -> str:
     """The set that knows most sizes; of several, the one with fewest paths that lead nowhere."""
     needed = {dim for name in inputs for dim in (*_dims_of(family, name), *_ids_of(family, name))}
-    needed |= {"max_position_embeddings"}
     needed |= {dim for output in family.outputs.values() for dim in _all_dims(output)}
-    needed |= {axis.default for axis in family.axes.values() if isinstance(axis.default, str)}
+    needed = {part for dim in needed for part in DERIVED_DIMS.get(dim, (dim,))} - set(family.axes)
+    defaults = {axis.default for axis in family.axes.values() if isinstance(axis.default, str)}
+    needed |= {part for dim in defaults for part in DERIVED_DIMS.get(dim, (dim,))}
+    needed |= {"max_position_embeddings"}
 
     def rank(name: str) -> tuple[int, int]:
         aliases = catalog.normalized_configs[name]
         dims = Dims({}, aliases, config)
-        known = sum(_known([dim], family, dims) for dim in needed)
-        return -known, sum(not _has_value(key, dims) for key in aliases)
+        known = {key for key in needed & set(aliases) if _has_value(key, dims)}
+        misleading = needed & set(aliases) - known
+        return 3 * len(misleading) - len(known), sum(not _has_value(key, dims) for key in aliases)
 
     return min(catalog.normalized_configs, key=rank)
 
@@ -153,8 +173,8 @@ def _all_dims(output: Output) -> set[str]:
     return {dim for shape in shapes for dim in shape}
 
 
-def _outputs(family: Family, task: str, dims: Dims) -> Iterator[str]:
-    foreign = {name for name, axis in family.axes.items() if axis.only_for and task not in axis.only_for}
+def _outputs(family: Family, task: str, dims: Dims, axes: set[str]) -> Iterator[str]:
+    foreign = set(family.axes) - axes
     for name, output in family.outputs.items():
         if isinstance(output, PerLayer):
             continue
@@ -173,10 +193,9 @@ def _resolves(name: str, family: Family, dims: Dims) -> bool:
     if name in DERIVED_DIMS:
         return all(part in family.axes or _has_value(part, dims) for part in DERIVED_DIMS[name])
     try:
-        dims.size(name)
+        return name in dims.aliases and dims.size(name) > 0
     except RequestError:
         return False
-    return name in dims.aliases
 
 
 def _has_value(name: str, dims: Dims) -> bool:

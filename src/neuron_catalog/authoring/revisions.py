@@ -19,7 +19,9 @@ CURES_BY_COMPLAINT = {
 }
 """Part of what the tracer says → the cure; see `models/cures.py`."""
 
-FOUND_BY_ID = "The head finds the last token by its id, the rightmost that is not pad_token_id, not by the mask."
+FOUND_BY_ID = (
+    "The head finds the last token by its id, the rightmost that is not pad_token_id, not by the mask."
+)
 
 
 def revised(draft: Draft, row: Row, head: Head) -> Draft | None:

@@ -7,15 +7,13 @@ small numbers, wherever they stand in nested configs. What comes out are argumen
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, ResNetConfig, TimmBackboneConfig
 
 HEADS = 4
-HEAD_DIM = 8
-WIDTH = HEADS * HEAD_DIM
 LAYERS = 2
 VOCABULARY = 99
 POSITIONS = 64
@@ -23,103 +21,191 @@ IMAGE = 32
 PATCH = 8
 FEED_FORWARD = 64
 EXPERTS = 4
+ROTARY = 4
+CHANNELS = 16
+"""Divisor of the widths of convolutions, and the narrowest one where heads stand in a ratio to them."""
 
-Number = Callable[["Shrinker", str, int], int]
+Number = Callable[["Shrinker", int], int]
 
 
 def _at_most(limit: int) -> Number:
-    return lambda shrinker, name, value: min(value, limit)
+    return lambda _shrinker, value: min(value, limit)
 
 
 @dataclass
 class Shrinker:
-    """Shrinks one config. Token ids that no longer fit the vocabulary are numbered anew, from the top."""
+    """One way to shrink. Token ids that no longer fit the vocabulary are numbered anew, from the top."""
 
-    width: int = WIDTH
+    width: int = 32
+    image: int = IMAGE
     grouped: bool = True
     """Whether there may be fewer heads for keys and values than for queries."""
-    vocabulary: int = VOCABULARY
+    says_head_dim: bool = False
+    """Whether a head's width that the defaults leave open is said."""
+    says_sections: bool = False
+    """Whether the sections of rotary embeddings of images are said."""
     _ids: dict[int, int] = field(default_factory=dict)
 
+    @property
+    def head_dim(self) -> int:
+        """The width of a head."""
+        return self.width // HEADS
+
     def arguments(self, config: PretrainedConfig) -> dict[str, Any]:
-        """Return the arguments that make the class of `config` small."""
+        """Return the arguments that make the class of `config` small, nested configs included."""
         found: dict[str, Any] = {}
         for name, value in fields(config):
             if isinstance(value, PretrainedConfig):
-                nested = self.arguments(value)
-                if nested and name in type(config).sub_configs:
-                    generic = type(config).sub_configs[name] is not type(value)
-                    found[name] = ({"model_type": value.model_type} if generic else {}) | nested
+                found |= self._nested(config, name, value)
                 continue
-            small = self._value(name, value)
+            small = self._value(name, value, config)
             if small != value:
                 found[name] = small
-        return found | self._pad(config, found) | self._layer_types(config, found)
+        found |= self._depth(config, found)
+        return found | self._tokens(config, found)
 
-    def _value(self, name: str, value: Any) -> Any:
+    def _nested(self, config: PretrainedConfig, name: str, value: PretrainedConfig) -> dict[str, Any]:
+        if isinstance(value, TimmBackboneConfig):
+            return TINY_BACKBONE
+        nested = self.arguments(value) | _stages(value)
+        declared = type(config).sub_configs.get(name)
+        generic = declared is not type(value)
+        return {name: ({"model_type": value.model_type} if generic else {}) | nested} if nested else {}
+
+    def _value(self, name: str, value: Any, config: PretrainedConfig) -> Any:
+        if isinstance(value, Mapping):
+            return self._mapping(value)
         if isinstance(value, (list, tuple)):
-            return self._list(name, list(value))
+            return self._list(name, value, config)
+        if value is None and name == "vocab_size":
+            return VOCABULARY
+        if value is None and name == "head_dim" and self.says_head_dim:
+            return self.head_dim
         if isinstance(value, bool) or not isinstance(value, int):
             return value
+        if name == "window_size" and hasattr(config, "image_size"):
+            return min(value, 2)
+        if name == "head_dim" and hasattr(config, "expand"):
+            return self.state_head(value)
+        if name == "head_dim" and hasattr(config, "qk_rope_head_dim"):
+            return min(value, ROTARY)
         for pattern, rule in RULES:
             if pattern.search(name):
-                return rule(self, name, value)
+                return rule(self, value)
         return value
 
-    def _list(self, name: str, values: list[Any]) -> Any:
-        if not values or not all(type(value) is int for value in values):
-            return values
+    def _mapping(self, value: Mapping[str, Any]) -> Any:
+        """Rotary embeddings of images divide half a head among time, height and width."""
+        if not ("mrope_section" in value or (self.says_sections and "rope_type" in value)):
+            return value
+        half = self.head_dim // 2
+        first = half - 2 * (half // 3) if half % 3 else half // 3
+        sections = [first, half // 3, half // 3]
+        return {**value, "mrope_section": sections}
+
+    def _list(self, name: str, value: Any, config: PretrainedConfig) -> Any:
+        values = list(value)
+        if name == "attention_types":  # kinds of layer, and how often they come
+            return [[values[0][0], 1]]
+        if not values or not all(type(each) is int for each in values):
+            return value
         if TOKEN.search(name):
-            return [self.token(name, value) for value in values]
+            return [self.token(each) for each in values]
         if re.search(r"^depths|layers$", name):
             return [1] * len(values)
+        if re.search(r"out_indices$", name):
+            first = 0 if min(values) < 4 or max(values) > len(values) else min(values)
+            return list(range(first, first + len(values)))
         if re.search(r"image_size|img_size|input_size", name):
-            return [min(value, IMAGE) for value in values]
-        if re.search(r"hidden_sizes|dims?$|channels|embed_dims?|widths?$|conv_dim", name) and max(values) > 16:
-            return [_ratio(value, values) * 8 for value in values]
+            return [min(each, self.image) for each in values]
+        if (
+            re.search(r"hidden_sizes|dims?$|channels|embed_dims?|widths?$|conv_dim|neck", name)
+            and max(values) > 16
+        ):
+            in_ratio = any(isinstance(each, list) for key, each in fields(config) if key.endswith("heads"))
+            return [_ratio(each, values) * CHANNELS if in_ratio else _divided(each) for each in values]
         if re.search(r"heads$", name):
-            return [_ratio(value, values) for value in values]
-        return values
+            return [_ratio(each, values) for each in values]
+        return value
 
-    def token(self, name: str, value: int) -> int:
+    def token(self, value: int) -> int:
         """Keep a small id, and give a large one the next number from the top of the vocabulary."""
-        del name
-        if value < self.vocabulary:
+        if value < VOCABULARY:
             return value
         if value not in self._ids:
-            self._ids[value] = self.vocabulary - 1 - len(self._ids)
+            self._ids[value] = VOCABULARY - 1 - len(self._ids)
         return self._ids[value]
 
-    def broad(self, name: str, value: int) -> int:
-        """Shrink a width: the widths of a model stand in simple ratios to each other."""
-        del name
+    def broad(self, value: int) -> int:
+        """Shrink a width: those of the usual sizes become one, larger ones twice that."""
         if value <= self.width:
             return value
-        return self.width if value < 4096 * 2 else 2 * self.width
+        return self.width if value < 8192 else 2 * self.width
 
-    def kv_heads(self, name: str, value: int) -> int:
+    def kv_heads(self, value: int) -> int:
         """Shrink the number of heads for keys and values."""
-        del name
         return min(value, HEADS // 2 if self.grouped and value > 1 else value if value == 1 else HEADS)
 
-    def _pad(self, config: PretrainedConfig, found: dict[str, Any]) -> dict[str, int]:
-        """A vocabulary needs an id to pad with, and to end with."""
-        if not hasattr(config, "vocab_size") or getattr(config, "pad_token_id", 0) is not None:
-            return {}
-        taken = {found.get(name, getattr(config, name, None)) for name in ("bos_token_id", "eos_token_id")}
-        return {"pad_token_id": next(number for number in range(3) if number not in taken)}
+    def side(self, value: int) -> int:
+        """Shrink the side of an image."""
+        return min(value, self.image)
 
-    def _layer_types(self, config: PretrainedConfig, found: dict[str, Any]) -> dict[str, Any]:
-        """Keep one layer of each kind."""
-        kinds = list(dict.fromkeys(getattr(config, "layer_types", None) or ()))
-        name = next((name for name in ("num_hidden_layers", "n_layer", "num_layers") if name in found), None)
-        if len(kinds) < 2 or name is None:
+    def one_head(self, value: int) -> int:
+        """Shrink the width of a head."""
+        return min(value, self.head_dim)
+
+    def state_head(self, value: int) -> int:
+        """Shrink the width of a head of a state-space layer, which is twice as wide as the model."""
+        return min(value, 2 * self.head_dim)
+
+    def _tokens(self, config: PretrainedConfig, found: dict[str, Any]) -> dict[str, int]:
+        """A vocabulary needs an id to pad with and one to end with, and a decoder one to begin with."""
+        if not any(name == "vocab_size" for name, _ in fields(config)):
+            return {}
+        ids = {
+            name: found.get(name, _get(config, name))
+            for name in ("bos_token_id", "eos_token_id", "pad_token_id")
+        }
+        taken = {each for value in ids.values() for each in (value if isinstance(value, list) else [value])}
+        free = iter(sorted({0, 1, 2, 3, 4} - taken))
+        new = {name: next(free) for name in ("pad_token_id", "eos_token_id") if ids[name] is None}
+        if config.is_encoder_decoder and _get(config, "decoder_start_token_id") is None:
+            new["decoder_start_token_id"] = new.get("pad_token_id", ids["pad_token_id"] or 0)
+        return new
+
+    def _depth(self, config: PretrainedConfig, found: dict[str, Any]) -> dict[str, Any]:
+        """Keep one layer of each kind, and as many layers as there are outputs of layers."""
+        names = dict(fields(config))
+        name = next((each for each in DEPTHS if each in names), None)
+        kinds = list(dict.fromkeys(_get(config, "layer_types") or ()))
+        asked = [len(value) for key, value in found.items() if key.endswith("out_indices")]
+        if name is None or not isinstance(names[name], int):
+            return {}
+        if asked:
+            return {name: max(asked)}
+        if len(kinds) < 2:
             return {}
         count = max(LAYERS, len(kinds))
-        return {name: count, "layer_types": (kinds * LAYERS)[:count]}
+        return {name: count} | ({"layer_types": (kinds * LAYERS)[:count]} if "layer_types" in names else {})
 
+
+DEPTHS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 
 TOKEN = re.compile(r"_token_(id|index|ids)$|_token$")
+
+TINY_BACKBONE: dict[str, Any] = {
+    "use_timm_backbone": False,
+    "use_pretrained_backbone": False,
+    "backbone": None,
+    "backbone_config": {
+        "model_type": ResNetConfig.model_type,
+        "embedding_size": 8,
+        "hidden_sizes": [8, 16, 24, 32],
+        "depths": [1, 1, 1, 1],
+        "out_features": ["stage1", "stage2", "stage3", "stage4"],
+    },
+}
+"""In place of a backbone from another package: any convolutional network that transformers has will do."""
 
 RULES: list[tuple[re.Pattern[str], Number]] = [
     (re.compile(pattern), rule)
@@ -127,38 +213,76 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (TOKEN.pattern, Shrinker.token),
         (r"type_vocab", _at_most(4)),
         (r"vocab_size|n_words|n_token$|vocab$", _at_most(VOCABULARY)),
+        (r"(n_group|topk_group)$|n_shared_experts|num_shared|first_k_dense_replace", _at_most(1)),
         (r"experts_per_tok|top_?k|experts_per_token|moe_k$", _at_most(2)),
-        (r"(n_group|topk_group)$", _at_most(1)),
-        (r"n_shared_experts|num_shared", _at_most(1)),
+        (r"layer_period$", _at_most(2)),
+        (r"layer_offset$", _at_most(1)),
         (r"experts$", _at_most(EXPERTS)),
-        (r"first_k_dense_replace", _at_most(1)),
         (r"(key_value|kv)_heads|attention_groups", Shrinker.kv_heads),
         (r"heads$|^n_head$|num_head$", _at_most(HEADS)),
-        (r"rope_head_dim|rotary_dim", _at_most(HEAD_DIM)),
-        (r"head_dim|d_kv$|kv_channels|key_length|value_length|head_size", _at_most(HEAD_DIM)),
+        (r"mamba_(d_head|head_?dim)", Shrinker.state_head),
+        (r"rotary_dim|rope_head_dim", _at_most(ROTARY)),
+        (r"n_groups$", _at_most(1)),
+        (r"feature_projection_input_dim|input_feat", _at_most(16)),
+        (r"head_dim|d_kv$|kv_channels|key_length|value_length|head_size", Shrinker.one_head),
         (r"max_2d_position", _at_most(1024)),
-        (r"position_embeddings|n_positions|max_seq|seq_len|seq_length|context_length|max_length|_positions$", _at_most(POSITIONS)),
+        (r"coordinate_size", _at_most(6)),
+        (r"shape_size", _at_most(4)),
+        (
+            r"position_embeddings|n_positions|max_seq|seq_len|seq_length|context_length|max_length|_positions$",
+            _at_most(POSITIONS),
+        ),
         (r"layers$|n_layer$|^depth$|_depth$|num_encoder_blocks$|blocks$", _at_most(LAYERS)),
         (r"sliding_window|attention_window|window_size|local_window|attention_chunk_size", _at_most(8)),
-        (r"intermediate|ffn_dim|ffn_hidden|d_ff$|n_inner|mlp_dim|dim_feedforward|expert_dim|mlp_hidden", _at_most(FEED_FORWARD)),
+        (
+            r"intermediate|ffn_dim|ffn_hidden|d_ff$|n_inner|mlp_dim|dim_feedforward|expert_dim|mlp_hidden",
+            _at_most(FEED_FORWARD),
+        ),
         (r"_rank$|lora_dim", _at_most(16)),
-        (r"image_size|img_size|input_size|sample_size|pretrain_size", _at_most(IMAGE)),
+        (r"image_size|img_size|input_size|sample_size|pretrain_size", Shrinker.side),
         (r"patch_size|encoder_stride", _at_most(PATCH)),
         (r"num_mel_bins|mel_bins|n_mels|feature_size", _at_most(16)),
         (r"num_queries|query_tokens|num_latents|num_query", _at_most(6)),
         (r"chunk_size|chunk_length", _at_most(8)),
-        (r"hidden_size|d_model|n_embd|embed_dim|^dim$|emb_dim|hidden_dim|embedding_size|embedding_dim|_dim$|width$|_embed$|d_embed|inner_dim|n_embed|_channels$|proj_size|_features$|_size$", Shrinker.broad),
+        (r"num_groups$", _at_most(4)),
+        (
+            r"hidden_size|d_model|n_embd|embed_dim|^dim$|emb_dim|hidden_dim|embedding_size|embedding_dim|_dim$|"
+            r"width$|_embed$|d_embed|inner_dim|n_embed|_channels$|proj_size|_features$|_size$",
+            Shrinker.broad,
+        ),
     )
 ]
 """Part of a key → how its number shrinks; the first that fits counts."""
 
 
 def fields(config: PretrainedConfig) -> Iterator[tuple[str, Any]]:
-    """Yield the names and values of a config's own arguments."""
+    """Yield the names and values of a config's own arguments, except those that differ from layer to layer."""
     common = set(getattr(PretrainedConfig, "__dataclass_fields__", {}))
     for name in getattr(config, "__dataclass_fields__", {}):
         if (name not in common or name in type(config).sub_configs) and not name.startswith("_"):
-            yield name, getattr(config, name, None)
+            yield name, _get(config, name)
+
+
+def _stages(config: PretrainedConfig) -> dict[str, Any]:
+    """A backbone gives as many feature maps as before, of its first layers, or of its stages as they are."""
+    indices = list(_get(config, "out_indices") or ())
+    if len(indices) < 2 or "_out_indices" not in getattr(config, "__dataclass_fields__", {}):
+        return {}
+    name = next((each for each in DEPTHS if each in config.__dataclass_fields__), None)
+    if name is None:
+        return {"out_indices": indices}
+    return {name: len(indices), "out_indices": list(range(1, len(indices) + 1))}
+
+
+def _get(config: PretrainedConfig, name: str) -> Any:
+    try:
+        return getattr(config, name, None)
+    except RuntimeError:  # transformers' way to say that each layer has a value of its own
+        return None
+
+
+def _divided(value: int) -> int:
+    return max(8, -(-value // CHANNELS // 8) * 8)
 
 
 def _ratio(value: int, values: list[int]) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
 
 from neuron_catalog.authoring.draft import Draft
@@ -20,6 +21,19 @@ from neuron_catalog.exporting.selftest import Job, Row, run_job
 from neuron_catalog.manifest import Plan
 from neuron_catalog.models.fills import Inputs, changed, make_inputs
 from neuron_catalog.plan.dims import Dims
+
+BUILDING_ERRORS = (
+    ValueError,
+    TypeError,
+    RuntimeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    ImportError,
+    AssertionError,
+    StrictDataclassError,
+)
+"""What the classes of a model raise when its sizes do not agree, or it lacks an input."""
 
 
 @dataclass(frozen=True)
@@ -63,22 +77,25 @@ class Workbench:
             NeuronCatalogError: if it cannot be built, or refuses the inputs.
         """
         plan, source = self.plan(draft, task, axes)
-        return _called(source.load(plan).module, plan, make_inputs(plan, 1))
+        with _building():
+            return _called(source.load(plan).module, plan, make_inputs(plan, 1))
 
-    def answers_to_another_end(
-        self, draft: Draft, task: str
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def answers_to_another_end(self, draft: Draft, task: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the planned outputs for whole texts, and for the same ones with another last token.
 
         Raises:
             NeuronCatalogError: if it cannot be built, or refuses the inputs.
         """
         plan, source = self.plan(draft, task)
-        model = source.load(plan).module
+        with _building():
+            model = source.load(plan).module
         names = {tensor.name for tensor in plan.outputs}
         whole = make_inputs(plan, 1, "full")
         ids = next(tensor for tensor in plan.inputs if tensor.fill == "random_ids")
-        other = {**whole, ids.name: torch.cat([whole[ids.name][:, :-1], changed(ids, whole[ids.name])[:, -1:]], 1)}
+        other = {
+            **whole,
+            ids.name: torch.cat([whole[ids.name][:, :-1], changed(ids, whole[ids.name])[:, -1:]], 1),
+        }
         first, second = (_called(model, plan, inputs) for inputs in (whole, other))
         return {n: v for n, v in first.items() if n in names}, second
 
@@ -97,12 +114,19 @@ def workbench(catalog: Catalog) -> Iterator[Workbench]:
 
 
 def _called(model: Any, plan: Plan, inputs: Inputs) -> dict[str, Tensor]:
-    try:
+    with _building():
         with torch.no_grad():
             given = model(**inputs, **plan.forward_arguments, return_dict=True)
-    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
+        return dict(tensors(given))
+
+
+@contextmanager
+def _building() -> Iterator[None]:
+    """Turn what a model raises when something does not agree into a sentence."""
+    try:
+        yield
+    except BUILDING_ERRORS as error:
         raise RequestError(f"{type(error).__name__}: {first_line(error)}") from error
-    return dict(tensors(given))
 
 
 def tensors(given: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -113,5 +137,3 @@ def tensors(given: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
             yield place, value
         elif hasattr(value, "items") and not hasattr(value, "get_seq_length"):
             yield from tensors(value, f"{place}.")
-
-

@@ -70,6 +70,11 @@ class Catalog:
                 yield load(folder / name, model)
 
     @property
+    def is_editable(self) -> bool:
+        """Whether the front-most folder is a user's own or a checkout's, and not an installed package's."""
+        return self.folders[0] != Path(__file__).resolve().parents[1] / "_catalog"
+
+    @property
     def architectures(self) -> tuple[str, ...]:
         """The names of all architectures, sorted."""
         return tuple(self._files)

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from neuron_catalog.cli import artifacts, building, listing
+from neuron_catalog.cli import artifacts, authoring, building, listing
 from neuron_catalog.cli.context import Session
 from neuron_catalog.errors import CatalogError, NeuronCatalogError, RequestError
 from neuron_catalog.version import __version__
@@ -31,7 +31,7 @@ app = typer.Typer(
         "help_option_names": ["-h", "--help"],
     },
 )
-for module in (building, listing, artifacts):
+for module in (building, listing, authoring, artifacts):
     module.register(app)
 
 

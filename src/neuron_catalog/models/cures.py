@@ -75,13 +75,18 @@ def integer_scalars(model: nn.Module) -> Iterator[None]:  # noqa: ARG001
     def full_like(value: torch.Tensor, fill: Any, **named: Any) -> torch.Tensor:
         return _full_like(value, int(fill) if isinstance(fill, bool) else fill, **named)
 
-    def scatter(value: torch.Tensor, dim: int, index: torch.Tensor, *source: Any, **named: Any) -> torch.Tensor:
+    def scatter(
+        value: torch.Tensor, dim: int, index: torch.Tensor, *source: Any, **named: Any
+    ) -> torch.Tensor:
         plain = (int(each) if isinstance(each, bool) else each for each in source)
         named = {name: int(each) if isinstance(each, bool) else each for name, each in named.items()}
         return _scatter(value, dim, index, *plain, **named)
 
     _full_like, _scatter = torch.full_like, torch.Tensor.scatter
-    with mock.patch.object(torch, "full_like", full_like), mock.patch.object(torch.Tensor, "scatter", scatter):
+    with (
+        mock.patch.object(torch, "full_like", full_like),
+        mock.patch.object(torch.Tensor, "scatter", scatter),
+    ):
         yield
 
 
@@ -90,7 +95,9 @@ def broadcast_masks(model: nn.Module) -> Iterator[None]:  # noqa: ARG001
     """Compute attention masks by broadcasting indices; the tracer does not know `torch.vmap`."""
 
     def broadcast(mask_function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        def mask(batch: torch.Tensor, head: torch.Tensor, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+        def mask(
+            batch: torch.Tensor, head: torch.Tensor, query: torch.Tensor, key: torch.Tensor
+        ) -> torch.Tensor:
             given = mask_function(*masking_utils._non_vmap_expansion_sdpa(batch, head, query, key))
             return given.expand(len(batch), len(head), len(query), len(key))
 

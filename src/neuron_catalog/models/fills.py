@@ -48,7 +48,9 @@ def random_ids(tensor: InputTensor, generator: Generator) -> Tensor:
     """
     assert tensor.below is not None
     dtype = getattr(torch, tensor.dtype)
-    special = {each for each in (tensor.pad, tensor.ends_with) if each is not None and 0 <= each < tensor.below}
+    special = {
+        each for each in (tensor.pad, tensor.ends_with) if each is not None and 0 <= each < tensor.below
+    }
     left_out = sorted(special) if tensor.below >= 3 else []
     drawn = torch.randint(0, tensor.below - len(left_out), tensor.shape, generator=generator, dtype=dtype)
     for each in left_out:
@@ -101,7 +103,7 @@ def changed(tensor: InputTensor, value: Tensor) -> Tensor:
     which a decoder notices where it would not notice longer padding.
     """
     if tensor.below is not None:
-        return (value + 1) % tensor.below
+        return _next_ids(tensor, value, tensor.below)
     if tensor.fill == "padded_mask":
         opposite = 1 - value
         opposite[..., 0] = 1
@@ -109,6 +111,15 @@ def changed(tensor: InputTensor, value: Tensor) -> Tensor:
     if tensor.fill == "boxes":
         return value + 1
     return ~value if tensor.dtype == "bool" else -value
+
+
+def _next_ids(tensor: InputTensor, value: Tensor, below: int) -> Tensor:
+    """Return the next id of each; the end of a text stays where it is, and none is added."""
+    following = (value + 1) % below
+    if tensor.ends_with is None:
+        return following
+    following = torch.where(following == tensor.ends_with, (value + 2) % below, following)
+    return torch.where(value == tensor.ends_with, value, following)
 
 
 FILLS: dict[str, Callable[[InputTensor, Generator], Tensor]] = {

@@ -125,7 +125,10 @@ class Dims:
             RequestError: if all are null.
         """
         for key in keys:
-            value = self.value(key)
+            try:
+                value = self.value(key)
+            except RequestError:
+                continue  # not every config has the key
             if isinstance(value, (list, tuple)) and value and all(type(each) is int for each in value):
                 return int(value[0])
             if value is not None:

@@ -219,8 +219,9 @@ def _chosen_axes(
             f"Add for example: {ready}",
         )
     for axis in chosen:
-        if family.axes[axis].fixed and chosen[axis] != _default(family.axes[axis], from_config):
-            _refuse_size(name, axis, chosen[axis], _default(family.axes[axis], from_config))
+        wanted = _default(family.axes[axis], from_config) if family.axes[axis].fixed else None
+        if wanted is not None and chosen[axis] != wanted:
+            _refuse_size(name, axis, chosen[axis], wanted)
     return {axis: size for axis, size in chosen.items() if size is not None}
 
 
@@ -230,7 +231,7 @@ def _default(axis: Axis, from_config: Dims) -> int | None:
     return from_config.size(axis.default) if has_default(axis, from_config.aliases) else None
 
 
-def _refuse_size(name: str, axis: str, chosen: int | None, wanted: int | None) -> NoReturn:
+def _refuse_size(name: str, axis: str, chosen: int | None, wanted: int) -> NoReturn:
     raise RequestError(
         f"{axis} {chosen} does not fit this {name} model: its config says {wanted}.",
         f"Leave --{axis} out, or use {wanted}.",

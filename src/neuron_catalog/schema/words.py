@@ -60,9 +60,7 @@ Fill = Literal["random_ids", "padded_mask", "random_normal", "random_halves", "b
 """How example values are made: random integers below a bound; ones followed by zeros; normal noise; half of
 each row true; boxes of ordered corners from 0 to 1000."""
 
-Cure = Literal[
-    "plain_autograd", "integer_padding", "integer_scalars", "broadcast_masks", "batched_experts"
-]
+Cure = Literal["plain_autograd", "integer_padding", "integer_scalars", "broadcast_masks", "batched_experts"]
 """What tracing needs for this architecture, entered for one export and undone after it."""
 
 Library = Literal["transformers", "sentence_transformers"]

@@ -1,0 +1,102 @@
+"""Commands that write catalog files and say what is missing: new, explain."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from neuron_catalog.cli.context import Json, catalog_of, print_json
+from neuron_catalog.cli.printing import progress, say
+from neuron_catalog.errors import RequestError, VerificationError
+
+if TYPE_CHECKING:
+    from neuron_catalog.authoring.author import Authored
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL_TYPE|HUB_ID|FOLDER", help="A model type, or a checkpoint of one.")
+]
+STEPS = 3
+"""About how many steps a draft takes."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("new")(new)
+    app.command("explain")(explain)
+
+
+def new(
+    context: typer.Context,
+    model: Model,
+    *,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The catalog folder to write into.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the catalog file of a model type, check it, and run every row of it."""
+    from neuron_catalog.authoring.author import author
+    from neuron_catalog.authoring.explanation import model_type_of
+
+    catalog = catalog_of(context)
+    model_type, checkpoint = model_type_of(model)
+    folder = out or (catalog.folders[0] if catalog.is_editable else Path())
+    target = folder / "architectures" / f"{model_type}.yaml"
+    if target.exists() and not overwrite:
+        raise RequestError(f"{target} exists already.", "Add --overwrite to replace it, or --out DIR.")
+    with progress(STEPS, quiet=as_json) as on_step:
+        done = author(model_type, catalog, on_step, checkpoint)
+    if not (yes or as_json) and sys.stdin.isatty():
+        done = _asked(done)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(done.draft.text(), encoding="utf-8")
+    findings = catalog.check([target])
+    if as_json:
+        print_json(_facts(done, target, [str(finding) for finding in findings]))
+    else:
+        _print_verdict(done, target)
+    if findings:
+        raise VerificationError("\n".join(map(str, findings)), "This is a bug in `new`; correct the file.")
+
+
+def explain(context: typer.Context, model: Model, as_json: Json = False) -> None:
+    """Say whether a model is supported: tasks, axes, evidence; or what is missing."""
+    from neuron_catalog.authoring.explanation import explanation
+
+    found = explanation(model, catalog_of(context))
+    if as_json:
+        print_json(found)
+        return
+    for line in found["lines"]:
+        say(line)
+
+
+def _asked(done: Authored) -> Authored:
+    """Let a human decide what no program knows, on a terminal."""
+    say(done.draft.text())
+    summary = typer.prompt("Summary, in one sentence", default=done.draft.summary)
+    checkpoint = typer.prompt("A small checkpoint on the hub", default=done.draft.checkpoint)
+    return done.saying(summary, checkpoint)
+
+
+def _facts(done: Authored, target: Path, findings: list[str]) -> dict[str, Any]:
+    return {
+        "file": str(target),
+        "text": done.draft.text(),
+        "passed": [row.task for row in done.rows],
+        "left_out": done.left_out,
+        "findings": findings,
+    }
+
+
+def _print_verdict(done: Authored, target: Path) -> None:
+    for row in done.rows:
+        deviates = [check.name for check in row.checks if check.status == "deviates"]
+        note = f"  (by design not {', '.join(deviates)})" if deviates else ""
+        say(f"[✓] {row.architecture} {row.task}: every check passed{note}")
+    for task, reason in done.left_out.items():
+        say(f"[–] {done.draft.architecture} {task} is left out: {reason.splitlines()[0]}")
+    say(f"Wrote {target}. Read it, then record its runs: neuron-catalog selftest {target.stem} --record")
