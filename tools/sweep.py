@@ -1,9 +1,9 @@
-"""Run `new` over the model types of the installed transformers; write files for those that pass, reasons for others.
+"""Run `new` over the model types of the installed transformers.
 
 python tools/sweep.py OUT [--all] [--jobs N] [MODEL_TYPE ...]
 
-OUT/architectures/<model_type>.yaml is what passed, OUT/reasons.jsonl says why the others did not. Without --all
-the model types that the catalog has are left out; what OUT holds already is not run again.
+OUT/architectures/<model_type>.yaml is what passed, OUT/reasons.jsonl says why the others did not. Without
+--all the model types that the catalog has are left out; what OUT holds already is not run again.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _too_long(number: int, frame: object) -> NoReturn:
 
 
 def attempts(types: list[str], jobs: int) -> Iterator[dict[str, Any]]:
-    """Yield the outcome of each, in processes that are replaced now and then; a crash costs one model type."""
+    """Yield the outcome of each, in processes that are replaced; a crash costs one model type."""
     todo = list(types)
     while todo:
         batch, todo = todo[: jobs * TYPES_PER_PROCESS], todo[jobs * TYPES_PER_PROCESS :]

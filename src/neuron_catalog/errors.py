@@ -85,7 +85,7 @@ MOST_LISTED = 30
 
 
 def nearest(word: str, allowed: Iterable[str], *, limit: int = 3) -> str:
-    """Return a hint naming the words closest to `word`, or all of them when none is close and they are few."""
+    """Return a hint naming the words closest to `word`, or all when none is close and they are few."""
     import difflib
 
     words = sorted(allowed)

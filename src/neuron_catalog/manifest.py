@@ -39,6 +39,9 @@ class InputTensor(Record):
     """What a short input is filled up with; None if it must match exactly."""
     ends_with: int | None = None
     """The id at the end of each row's real tokens, if there must be one."""
+    placeholder: int | None = None
+    """The id that stands for a part of another input, `placeholders` times in each row."""
+    placeholders: int = 0
     masks: tuple[str, ...] = ()
 
 

@@ -32,8 +32,12 @@ TINY_AXES = {
     "num_frames": 4,
     "num_mel_bins": 16,
     "num_channels": 3,
+    "image_tokens": 16,
 }
 """Axis → size in tiny models."""
+
+IMAGE_TOKENS = (16, 4, 1, 17, 2, 8, 9, 5, 6, 36)
+"""How many placeholders an image may need; no config says it in the same way as another."""
 
 KINDS = {
     "zero-shot-image-classification": "texts and images in one space",
@@ -113,7 +117,8 @@ def with_axes(draft: Draft, catalog: Catalog) -> Draft:
     mandatory = tuple(
         axis for axis in family.axes if axis in used and not has_default(family.axes[axis], aliases)
     )
-    sizes = {axis: TINY_AXES[axis] for axis in mandatory}
+    sizes = TINY_AXES | draft.tiny["axes"]
+    sizes = {axis: sizes[axis] for axis in mandatory}
     return replace(draft, mandatory_axes=mandatory, tiny={**draft.tiny, "axes": sizes})
 
 
@@ -157,7 +162,8 @@ def _best_alias_set(catalog: Catalog, family: Family, inputs: Iterable[str], con
 
 def _dims_of(family: Family, name: str) -> list[str]:
     tensor = family.inputs[name]
-    return [*tensor.shape, *([tensor.below] if tensor.below else [])]
+    held = [tensor.holds.id] if tensor.holds else []
+    return [*tensor.shape, *([tensor.below] if tensor.below else []), *held]
 
 
 def _ids_of(family: Family, name: str) -> list[str]:

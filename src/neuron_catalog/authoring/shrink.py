@@ -242,6 +242,7 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"image_size|img_size|input_size|sample_size|pretrain_size", Shrinker.side),
         (r"patch_size|encoder_stride", _at_most(PATCH)),
         (r"num_mel_bins|mel_bins|n_mels|feature_size", _at_most(16)),
+        (r"tokens_per_image", _at_most(4)),
         (r"num_queries|query_tokens|num_latents|num_query", _at_most(6)),
         (r"chunk_size|chunk_length", _at_most(8)),
         (r"num_groups$", _at_most(4)),
@@ -256,7 +257,7 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
 
 
 def fields(config: PretrainedConfig) -> Iterator[tuple[str, Any]]:
-    """Yield the names and values of a config's own arguments, except those that differ from layer to layer."""
+    """Yield the names and values of a config's own arguments."""
     common = set(getattr(PretrainedConfig, "__dataclass_fields__", {}))
     for name in getattr(config, "__dataclass_fields__", {}):
         if (name not in common or name in type(config).sub_configs) and not name.startswith("_"):
@@ -264,7 +265,7 @@ def fields(config: PretrainedConfig) -> Iterator[tuple[str, Any]]:
 
 
 def _stages(config: PretrainedConfig) -> dict[str, Any]:
-    """A backbone gives as many feature maps as before, of its first layers, or of its stages as they are."""
+    """A backbone gives as many feature maps as before: of its first layers, or of its stages."""
     indices = list(_get(config, "out_indices") or ())
     if len(indices) < 2 or "_out_indices" not in getattr(config, "__dataclass_fields__", {}):
         return {}

@@ -57,6 +57,10 @@ def _check_family_inputs(entry: Entry[Family], around: Surroundings) -> Iterator
         yield from unknown(entry, (*where, "pad"), pads, config_keys, "normalized-config key")
         end = _given(tensor.ends_with)
         yield from unknown(entry, (*where, "ends_with"), end, config_keys, "normalized-config key")
+        if tensor.holds is not None:
+            held: YamlPath = (*where, "holds")
+            yield from unknown(entry, (*held, "id"), [tensor.holds.id], config_keys, "normalized-config key")
+            yield from unknown(entry, (*held, "times"), [tensor.holds.times], dims, "dim")
 
 
 def _check_family_outputs(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:

@@ -21,7 +21,10 @@ def axes_in_use(
     for each in tasks:
         for name in selected_inputs(architecture, family, each):
             tensor = family.inputs[name]
-            dims = tensor.shape_for.get(each, tensor.shape)
+            dims = (
+                *tensor.shape_for.get(each, tensor.shape),
+                *([tensor.holds.times] if tensor.holds else []),
+            )
             found |= {part for dim in dims for part in (dim, *DERIVED_DIMS.get(dim, ()))} & set(family.axes)
     return {
         name

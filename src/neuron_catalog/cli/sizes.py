@@ -18,6 +18,8 @@ SIZES = {
     "text_batch_size": "Texts per call, where texts and images are counted apart.",
     "image_batch_size": "Images per call, where texts and images are counted apart.",
     "sequence_length": "Tokens per row, padding included.",
+    "decoder_sequence_length": "Tokens per row of what is written so far, padding included.",
+    "image_tokens": "Placeholders for an image in a row of text.",
     "num_choices": "Candidates per row, for multiple-choice.",
     "num_channels": "Channels of an image.",
     "height": "Height of an image in pixels.",
@@ -25,6 +27,7 @@ SIZES = {
     "patch_size": "Side of an image patch in pixels.",
     "audio_sequence_length": "Samples of a waveform.",
     "nb_max_frames": "Frames of a spectrogram.",
+    "num_frames": "Frames of a clip.",
     "num_mel_bins": "Frequency bands of a spectrogram.",
 }
 """Axis → help. A test holds this to the axes of the shipped families."""

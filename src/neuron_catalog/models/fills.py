@@ -24,6 +24,8 @@ def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> In
     generator = torch.Generator().manual_seed(seed)
     mask = plan.mask
     kept = None if mask is None else padded_mask(mask, generator, pattern).bool()
+    if kept is not None and (held := max(tensor.placeholders for tensor in plan.inputs)):
+        kept[..., : held + 2] = True  # what stands for an image is never padding
     inputs: Inputs = {}
     for tensor in plan.inputs:
         if mask is not None and tensor.name == mask.name:
@@ -36,20 +38,22 @@ def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> In
         if kept is not None and tensor.ends_with is not None:
             last = kept.sum(-1, keepdim=True) - 1
             value = value.scatter(-1, last, torch.full_like(last, tensor.ends_with))
+        if tensor.placeholder is not None:
+            value[..., 1 : tensor.placeholders + 1] = tensor.placeholder
         inputs[tensor.name] = value
     return inputs
 
 
 def random_ids(tensor: InputTensor, generator: Generator) -> Tensor:
-    """Draw ids from 0 to `below`, leaving out the pad value and the id at the end of a text.
+    """Draw ids from 0 to `below`, leaving out the pad value and ids that mean something to the model.
 
-    Models take such an id for the end of a text, so it must not stand within one. With two ids (token types)
-    there is no choice: the pad value is an ordinary id as well.
+    It takes the pad value for the end of a text, so that it must not stand within one. With two ids (token
+    types) there is no choice: the pad value is an ordinary id as well.
     """
     assert tensor.below is not None
     dtype = getattr(torch, tensor.dtype)
     special = {
-        each for each in (tensor.pad, tensor.ends_with) if each is not None and 0 <= each < tensor.below
+        each for each in (tensor.pad, *_meant(tensor)) if each is not None and 0 <= each < tensor.below
     }
     left_out = sorted(special) if tensor.below >= 3 else []
     drawn = torch.randint(0, tensor.below - len(left_out), tensor.shape, generator=generator, dtype=dtype)
@@ -113,13 +117,21 @@ def changed(tensor: InputTensor, value: Tensor) -> Tensor:
     return ~value if tensor.dtype == "bool" else -value
 
 
+def _meant(tensor: InputTensor) -> set[int]:
+    """Return the ids that mean something to the model: the end of a text, a part of an image."""
+    return {each for each in (tensor.ends_with, tensor.placeholder) if each is not None}
+
+
 def _next_ids(tensor: InputTensor, value: Tensor, below: int) -> Tensor:
-    """Return the next id of each; the end of a text stays where it is, and none is added."""
+    """Return the next id of each; those that mean something stay where they are, and none is added."""
+    meant = _meant(tensor)
     following = (value + 1) % below
-    if tensor.ends_with is None:
-        return following
-    following = torch.where(following == tensor.ends_with, (value + 2) % below, following)
-    return torch.where(value == tensor.ends_with, value, following)
+    for _ in meant:
+        for each in meant:
+            following = torch.where(following == each, (following + 1) % below, following)
+    for each in meant:
+        following = torch.where(value == each, value, following)
+    return following
 
 
 FILLS: dict[str, Callable[[InputTensor, Generator], Tensor]] = {

@@ -135,6 +135,8 @@ class _Binding:
             below=None if tensor.below is None else self.dims.size(tensor.below),
             pad=self.dims.first_set(pad) if isinstance(pad, tuple) else pad,
             ends_with=None if tensor.ends_with is None else self.dims.size(tensor.ends_with),
+            placeholder=None if tensor.holds is None else self.dims.size(tensor.holds.id),
+            placeholders=0 if tensor.holds is None else self.dims.size(tensor.holds.times),
             masks=tuple(masked for masked in tensor.masks if masked in selected),
         )
 

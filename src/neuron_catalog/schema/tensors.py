@@ -69,6 +69,15 @@ class Axis(Strict):
     """The tasks that have this axis; all if empty."""
 
 
+class Placeholder(Strict):
+    """An id that stands in a text for a part of another input, such as a patch of an image."""
+
+    id: DimName
+    """The config key of the id."""
+    times: DimName
+    """How often it stands in each row."""
+
+
 class Input(Strict):
     """One input tensor of a family."""
 
@@ -87,6 +96,8 @@ class Input(Strict):
     Without it an input must match exactly."""
     ends_with: DimName | None = None
     """For `random_ids`: the config key of an id that stands at the end of each row's real tokens."""
+    holds: Placeholder | None = None
+    """For `random_ids`: an id that stands in each row, after its first token, as often as said."""
     masks: List[TensorName] = ()
     """For `padded_mask`: the inputs whose entries under a zero are ignored by the model."""
 

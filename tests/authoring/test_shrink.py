@@ -1,0 +1,54 @@
+"""Shrinking keeps sizes that must agree in agreement."""
+
+import pytest
+import torch
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
+
+from neuron_catalog.authoring.shrink import Shrinker, fields
+
+TYPES = ("bert", "llama", "t5", "swin", "segformer", "clip", "deepseek_v3", "mamba2", "llava", "gpt_neo")
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_what_is_shrunk_can_be_built_and_is_small(model_type):
+    arguments = Shrinker(grouped=model_type != "deepseek_v3").arguments(CONFIG_MAPPING[model_type]())
+    with torch.device("meta"):
+        model = AutoModel.from_config(AutoConfig.for_model(model_type, **arguments))
+    assert sum(parameter.numel() for parameter in model.parameters()) < 1_500_000
+
+
+def test_nothing_is_said_that_the_defaults_say():
+    config = CONFIG_MAPPING["llama"]()
+    arguments = Shrinker().arguments(config)
+    assert all(getattr(config, name) != value for name, value in arguments.items())
+    assert set(arguments) <= {name for name, _ in fields(config)}
+
+
+def test_one_large_id_becomes_one_small_id_wherever_it_stands():
+    arguments = Shrinker().arguments(CONFIG_MAPPING["gpt2"]())
+    assert arguments["bos_token_id"] == arguments["eos_token_id"] == 98
+    assert arguments["pad_token_id"] not in (98, None)
+
+
+def test_different_large_ids_stay_different():
+    shrinker = Shrinker()
+    assert len({shrinker.token(value) for value in (50256, 50257, 50256, 151643)}) == 3
+
+
+def test_one_layer_of_each_kind_is_kept():
+    arguments = Shrinker().arguments(CONFIG_MAPPING["gemma3_text"]())
+    assert set(arguments["layer_types"]) == {"sliding_attention", "full_attention"}
+    assert len(arguments["layer_types"]) == arguments["num_hidden_layers"]
+
+
+def test_a_config_is_not_changed_by_shrinking_it():
+    config = CONFIG_MAPPING["llava"]()
+    before = config.to_dict()
+    Shrinker().arguments(config)
+    assert config.to_dict() == before
+
+
+def test_heads_divide_widths():
+    arguments = Shrinker().arguments(CONFIG_MAPPING["swin"]())
+    widths = [arguments["embed_dim"] * 2**stage for stage in range(len(arguments["depths"]))]
+    assert all(width % heads == 0 for width, heads in zip(widths, arguments["num_heads"], strict=True))
