@@ -12,9 +12,13 @@ LIMIT = ("limits", 0)
     [
         ("a: 1  # one\n", Comment("# one", ("a",), above=False)),
         ("# one\na: 1\n", Comment("# one", ("a",), above=True)),
+        ("# one\n\na: 1\n", Comment("# one", (), above=True)),
+        ("# one\r\n \r\na: 1\r\n", Comment("# one", (), above=True)),
+        ("\n# one\na: 1\n", Comment("# one", ("a",), above=True)),
+        ("a: 1\n\n# two\n\nb: 2\n", Comment("# two", ("b",), above=True)),
         ("a: 1\n  # two\nb: 2\n", Comment("# two", ("b",), above=True)),
-        ("a: 1\n# end", Comment("# end", (), above=True)),
-        ("a: 1\n...\n# end\n", Comment("# end", (), above=True)),
+        ("a: 1\n# end", Comment("# end", (), above=False)),
+        ("a: 1\n...\n# end\n", Comment("# end", (), above=False)),
         ("--- # one\na: 1\n", Comment("# one", ("a",), above=True)),
         ("%YAML 1.1 # one\n---\na: 1\n", Comment("# one", ("a",), above=True)),
         ("\ufeff# one\na: 1\n", Comment("# one", ("a",), above=True)),
@@ -45,10 +49,16 @@ def test_comments_stand_above_and_beside_the_line_of_their_key():
     comments = (
         Comment("# before b", ("a", "b"), above=True),
         Comment("# with a", ("a",), above=False),
-        Comment("# last", (), above=True),
+        Comment("# file", (), above=True),
+        Comment("# last", (), above=False),
     )
     written = with_comments("# head\na:\n  b: 1\n", comments)
-    assert written == "# head\na:  # with a\n  # before b\n  b: 1\n# last\n"
+    assert written == "# head\n# file\na:  # with a\n  # before b\n  b: 1\n# last\n"
+
+
+def test_what_stands_above_the_schema_is_about_the_file():
+    found = comments_of("# one\n# yaml-language-server: $schema=x\n# two\na: 1\n")
+    assert [comment.where for comment in found] == [(), ("a",), ("a",)]
 
 
 def test_several_ends_of_lines_that_became_one_line_go_above_it():

@@ -44,9 +44,9 @@ summary: >
 
 TIDY = """\
 # yaml-language-server: $schema=../../schemas/architecture.schema.json
+# Thanks to Kim.
 # Named after its smell.
 architecture: toy
-# Thanks to Kim.
 family: toys  # of modality text
 summary: "A toy.\\n"
 limits:

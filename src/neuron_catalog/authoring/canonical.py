@@ -14,6 +14,9 @@ from neuron_catalog.schema.documents import Architecture
 
 WIDTH = 110
 HEADER = "# yaml-language-server: $schema=../../schemas/architecture.schema.json"
+MODELINE = re.compile(r"#[ \t]*yaml-language-server:[ \t]*\$schema=(?P<schema>\S+)")
+"""The comment that tells an editor the schema, however it is written; `HEADER` is the canonical one."""
+
 BEGINNING = re.compile(r"^[A-Za-z0-9_./(]")
 BRACKETS = re.compile(r"[,\[\]{}?]")
 """What ends a plain value within brackets, for PyYAML's parser in Python also a question mark."""

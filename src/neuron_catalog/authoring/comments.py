@@ -11,11 +11,15 @@ from typing import NamedTuple
 
 import yaml
 
+from neuron_catalog.authoring.canonical import MODELINE
 from neuron_catalog.catalog.source import LINE_END, YamlPath
 
 COMMENT = re.compile("#[^\r\n\x85\u2028\u2029]*")
 BLOCK_HEADER = re.compile(rf"[|>][-+0-9]*[ \t]+({COMMENT.pattern})")
 """The first line of a block scalar; what the parser counts as the scalar includes the comment there."""
+
+OPENING_END = re.compile(rf"^[ \t]*({MODELINE.pattern}[ \t]*)?\r?\n", re.MULTILINE)
+"""A blank line or the one that names the schema: what stands above it, before any key, is about the file."""
 
 BLANK = " \t\ufeff"
 
@@ -26,8 +30,9 @@ class Comment:
 
     text: str
     where: YamlPath
-    """The path of that key or item; empty at the end of the file."""
+    """The path of that key or item; the empty one is the file."""
     above: bool
+    """Or at the end: of a line, or of the file."""
 
 
 class _Place(NamedTuple):
@@ -49,13 +54,21 @@ class _Found(NamedTuple):
 def comments_of(text: str) -> tuple[Comment, ...]:
     """Return all comments of a text that the strict reader accepts, in order.
 
-    One on a line of its own belongs to what follows. One at the end of a line belongs to the outermost
-    thing that begins and ends on that line, otherwise to what began last before it.
+    One on a line of its own belongs to what follows; at the top, with a blank line between, to the file. One
+    at the end of a line belongs to the outermost thing that begins and ends on that line, otherwise to what
+    began last before it.
     """
     text = text.removeprefix("\ufeff")  # the parser's positions do not count it
     starts = _line_starts(text)
     places = tuple(_places(_composed(text), ()))
-    return tuple(_placed(found, text, starts, places) for found in _comments(text))
+    opening = text[: places[0].start] if places else ""
+    about_file = max((found.start() for found in OPENING_END.finditer(opening)), default=0)
+    return tuple(
+        Comment(found.text, (), above=True)
+        if found.start < about_file
+        else _placed(found, text, starts, places)
+        for found in _comments(text)
+    )
 
 
 def with_comments(text: str, comments: Iterable[Comment]) -> str:
@@ -65,14 +78,16 @@ def with_comments(text: str, comments: Iterable[Comment]) -> str:
     """
     starts = _line_starts(text)
     line_of = {place.path: _line(starts, place.start) for place in _places(_composed(text), ())}
+    line_of[()] = min(line_of.values(), default=0)
     lines = text.splitlines()
+    end = len(lines)
     by_line: defaultdict[int, list[Comment]] = defaultdict(list)
     for comment in comments:
-        by_line[line_of.get(comment.where, len(lines))].append(comment)
+        by_line[line_of[comment.where] if comment.where or comment.above else end].append(comment)
     written: list[str] = []
     for number, line in enumerate([*lines, ""]):
         ends = [comment for comment in by_line[number] if not comment.above]
-        beside = ends if len(ends) == 1 else []
+        beside = ends if len(ends) == 1 and number < end else []
         indent = line[: len(line) - len(line.lstrip(" "))]
         written += [indent + comment.text for comment in by_line[number] if comment not in beside]
         written.append("  ".join([line, *(comment.text for comment in beside)]))
@@ -125,8 +140,9 @@ def _placed(found: _Found, text: str, starts: list[int], places: tuple[_Place, .
     next_one = bisect_right(places, found.start, key=lambda place: place.start)
     alone = not text[begin : found.start].strip(BLANK)
     if alone or found.after_dash or next_one == 0:
-        where = places[next_one].path if next_one < len(places) else ()
-        return Comment(found.text, where, above=True)
+        if next_one == len(places):
+            return Comment(found.text, (), above=False)
+        return Comment(found.text, places[next_one].path, above=True)
     on_the_line = (place for place in places[:next_one] if place.start >= begin)
     whole = next((place for place in on_the_line if place.end <= found.start), places[next_one - 1])
     return Comment(found.text, whole.path, above=False)

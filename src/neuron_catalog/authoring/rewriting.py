@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,15 +11,12 @@ from typing import Any
 
 import yaml
 
-from neuron_catalog.authoring.canonical import HEADER, architecture_text
+from neuron_catalog.authoring.canonical import HEADER, MODELINE, architecture_text
 from neuron_catalog.authoring.comments import Comment, comments_of, with_comments
 from neuron_catalog.authoring.spelling import respelled
 from neuron_catalog.catalog.loader import kind_of
 from neuron_catalog.catalog.source import MAX_BYTES, parse_yaml, read_text
 from neuron_catalog.errors import CatalogError, Finding
-
-MODELINE = re.compile(r"#\s*yaml-language-server:\s*\$schema=(?P<schema>\S+)")
-"""The comment that tells an editor the schema. A file has one, in its first line."""
 
 
 def rewrite_all(files: Iterable[Path]) -> tuple[tuple[Path, ...], tuple[Finding, ...]]:
