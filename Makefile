@@ -23,6 +23,7 @@ lint: $(READY)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/generate_schemas.py --check
 	$(BIN)/python tools/generate_pages.py --check
+	$(BIN)/python tools/generate_code_pages.py --check
 	$(BIN)/neuron-catalog check
 
 types: $(READY)
@@ -44,6 +45,7 @@ matrix: $(READY)
 
 pages: $(READY)
 	$(BIN)/python tools/generate_pages.py
+	$(BIN)/python tools/generate_code_pages.py
 
 clean:
 	rm -rf $(VENV) build dist

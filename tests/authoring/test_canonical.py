@@ -1,21 +1,84 @@
 """An architecture has one canonical text, and it reads as what was written."""
 
+import json
+from pathlib import Path
+
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from neuron_catalog.authoring.canonical import architecture_text, flow, scalar
-from neuron_catalog.catalog.source import read_yaml
+from neuron_catalog.catalog.source import parse_yaml, read_yaml
+from neuron_catalog.schema.documents import Architecture
 
-printable = st.text(st.characters(max_codepoint=0x2FF, exclude_categories=["Cc"]), max_size=30)
-numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+numbers = st.integers(-(10**17), 10**17) | st.floats(-1e90, 1e90).filter(lambda x: x == 0 or abs(x) > 1e-90)
+scalars = st.none() | st.booleans() | numbers | texts
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=8,
+)
+TRAPS = [
+    "1e-3",
+    "0o17",
+    "1_000",
+    "12:30",
+    "True",
+    "y",
+    "\x85",
+    "\u2028",
+    "\x7f",
+    "\ufeff",
+    "\U0001f600",
+    "a:",
+    "<<",
+]
 
 
-@given(st.none() | st.booleans() | numbers | printable)
+def read(text):
+    return parse_yaml(Path("toy.yaml"), text).value
+
+
+def shown(value):
+    """Return a text that differs wherever values or their types do."""
+    return json.dumps(value)
+
+
+@given(scalars)
+@example("a?")
 def test_a_scalar_reads_as_itself_within_brackets_and_without(value):
-    assert yaml.safe_load(f"key: {scalar(value, bracketed=False)}") == {"key": value}
-    assert yaml.safe_load(f"key: {flow([value, value])}") == {"key": [value, value]}
+    for text, same in (
+        (f"key: {scalar(value, bracketed=False)}", {"key": value}),
+        (f"key: {flow([value, value])}", {"key": [value, value]}),
+    ):
+        assert yaml.safe_load(text) == same
+        assert shown(read(text)) == shown(same)
+
+
+@pytest.mark.parametrize("text", TRAPS)
+def test_what_readers_of_yaml_understand_differently_is_quoted(text):
+    written = flow({text: [text]})
+    assert read(f"key: {written}") == yaml.safe_load(f"key: {written}") == {"key": {text: [text]}}
+
+
+@given(st.dictionaries(st.sampled_from([*Architecture.model_fields, "another", "1e-3"]), values, min_size=1))
+@example({"tasks": [1]})
+@example({"tiny": {}, "requires": "x"})
+@example({"limits": [{}]})
+@example({"tasks": {"k" * 120: {}}})
+@example({"limits": [{"k" * 120: {}, "b": [{"a": "word " * 30}]}]})
+def test_any_document_reads_as_what_was_written(document):
+    found = read(architecture_text(document))
+    assert {key: shown(value) for key, value in found.items()} == {
+        key: shown(value) for key, value in document.items()
+    }
+
+
+def test_keys_that_the_format_does_not_know_come_last():
+    text = architecture_text({"unknown": 1, "architecture": "toy"})
+    assert text.splitlines()[1:] == ["architecture: toy", "unknown: 1"]
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,15 @@ def read_yaml(path: Path) -> YamlFile:
     Raises:
         CatalogError: with one finding for each thing that is wrong in the text of the file.
     """
+    return parse_yaml(path, read_text(path))
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file that is not too large.
+
+    Raises:
+        CatalogError: if there is none.
+    """
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -105,10 +114,18 @@ def read_yaml(path: Path) -> YamlFile:
         message = f"the file has {len(raw)} bytes, more than {MAX_BYTES}"
         raise CatalogError([Finding(path, 1, 1, "NC101", message, "split it")])
     try:
-        text = raw.decode("utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         message = f"byte {error.start} is not UTF-8"
         raise CatalogError([Finding(path, 1, 1, "NC102", message, "save the file as UTF-8")]) from error
+
+
+def parse_yaml(path: Path, text: str) -> YamlFile:
+    """Read `text` as strictly as the file at `path`.
+
+    Raises:
+        CatalogError: with one finding for each thing that is wrong in the text.
+    """
     composer = _Composer(path, text)
     value = composer.document()
     if composer.findings:
@@ -226,7 +243,7 @@ class _Composer:
             return CONSTANTS[text]
         if number := re.match(NUMBER, text):
             return float(text) if number[2] else int(text)
-        if fix := _trap(text):
+        if fix := trap(text):
             shown = text if len(text) <= 40 else f"{text[:40]}…"
             self._refuse(event.start_mark, "NC110", f"ambiguous value: {shown or 'an empty value'}", fix)
         return text
@@ -246,7 +263,7 @@ class _Composer:
         self.findings.append(Finding(self.path, line, column, code, message, fix))
 
 
-def _trap(text: str) -> str:
+def trap(text: str) -> str:
     """Return what to write instead of an ambiguous plain scalar, or an empty string."""
     if text.lower() in TRAP_WORDS:
         return "write true, false or null, or quote it if it is text"

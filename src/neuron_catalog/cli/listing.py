@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from neuron_catalog.cli.context import Json, catalog_of, print_columns, print_json
-from neuron_catalog.errors import CatalogError
+from neuron_catalog.cli.findings import Format
+from neuron_catalog.errors import CatalogError, Finding, UsageError
 
 Architecture = Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="A model type, such as esm.")]
 
@@ -127,17 +129,50 @@ def check(
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="FILES", help="Catalog files; all if none is given.")
     ] = None,
-    as_json: Json = False,
+    fix: Annotated[
+        bool,
+        typer.Option(
+            "--fix",
+            help="First rewrite architecture files in canonical form, comments kept. Families, tasks and "
+            "normalized configs are only checked.",
+        ),
+    ] = False,
+    wanted: Annotated[
+        Format | None,
+        typer.Option("--format", help="text, if nothing is said; for programs json, github or sarif."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Check catalog files and list everything that is wrong in them."""
+    if as_json and wanted not in (None, "json"):
+        raise UsageError(f"--json and --format {wanted} exclude each other.", "Give one of them.")
+    form = "json" if as_json else wanted or "text"
     catalog = catalog_of(context)
-    findings = catalog.check(files or ())
-    if as_json:
-        print_json([{**vars(finding), "file": str(finding.file)} for finding in findings])
-        if findings:
-            raise typer.Exit(CatalogError.exit_code)
-        return
-    if findings:
+    chosen = tuple(files or catalog.files())
+    left = _rewritten(chosen, quiet=form != "text") if fix else ()
+    findings = sorted({*left, *catalog.check(chosen)})
+    if form != "text":
+        _print_findings(findings, form)
+    elif findings:
         raise CatalogError(findings)
-    count = len(files or catalog.files())
-    typer.echo(f"{count} file{'s' * (count != 1)} checked: no problems.")
+    else:
+        typer.echo(f"{len(chosen)} file{'s' * (len(chosen) != 1)} checked: no problems.")
+
+
+def _rewritten(files: Sequence[Path], quiet: bool) -> Sequence[Finding]:
+    """Rewrite files and name those that changed, on standard error if `quiet`; return why others were not."""
+    from neuron_catalog.authoring.rewriting import rewrite_all
+
+    changed, left = rewrite_all(files)
+    for path in changed:
+        typer.echo(f"rewritten: {path}", err=quiet)
+    return left
+
+
+def _print_findings(findings: Sequence[Finding], form: Format) -> None:
+    from neuron_catalog.cli.findings import FORMATS
+
+    if text := FORMATS[form](findings):
+        typer.echo(text)
+    if findings:
+        raise typer.Exit(CatalogError.exit_code)
