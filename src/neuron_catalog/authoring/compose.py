@@ -95,7 +95,7 @@ def first_draft(
     draft = Draft(
         architecture=anatomy.model_type,
         family=family.family,
-        summary=anatomy.title,
+        summary=summary(anatomy, family.family, [head.task for head in anatomy.heads]),
         checkpoint=anatomy.checkpoint or "none is named in the model's documentation",
         normalized_config=alias_set,
         inputs=inputs,
