@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def list_architectures(context: typer.Context, as_json: Json = False) -> None:
     """List all architectures with their family, how far they are proved, and their number of tasks."""
-    from neuron_catalog.catalog.evidence import lowest
+    from neuron_catalog.catalog.tiers import lowest
 
     catalog = catalog_of(context)
     found = [catalog.get(name) for name in catalog.architectures]
