@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neuron_catalog.cli.context import Json, catalog_of, print_columns, print_json
+from neuron_catalog.cli.context import Json, catalog_of, overview_of, print_columns, print_json
 from neuron_catalog.errors import CatalogError
 
 Architecture = Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="A model type, such as esm.")]
@@ -25,22 +25,15 @@ def list_architectures(context: typer.Context, as_json: Json = False) -> None:
     """List all architectures with their family, how far they are proved, and their number of tasks."""
     from neuron_catalog.catalog.tiers import lowest
 
-    catalog = catalog_of(context)
-    found = [catalog.get(name) for name in catalog.architectures]
-    tiers = {name: catalog.tiers(name) for name in catalog.architectures}
+    overview = overview_of(context)
+    found, tiers = overview.outlines(overview.architectures), overview.tiers()
     if as_json:
-        print_json({a.architecture: {"family": a.family, "tasks": tiers[a.architecture]} for a in found})
+        print_json({name: {"family": a["family"], "tasks": tiers[name]} for name, a in found.items()})
         return
     print_columns(
         [
-            (
-                a.architecture,
-                a.family,
-                lowest(tiers[a.architecture].values()),
-                f"{len(a.tasks)} tasks",
-                a.summary,
-            )
-            for a in found
+            (name, a["family"], lowest(tiers[name].values()), f"{len(a['tasks'])} tasks", a["summary"])
+            for name, a in found.items()
         ]
     )
 
@@ -53,27 +46,23 @@ def list_tasks(
     as_json: Json = False,
 ) -> None:
     """List the tasks of an architecture with their outputs, or all tasks of the catalog."""
-    catalog = catalog_of(context)
+    overview = overview_of(context)
     if architecture is not None:
-        tasks = catalog.get(architecture).tasks
-        axes = {task: catalog.mandatory_axes(architecture, task) for task in tasks}
+        of = overview.outlines([architecture])[architecture]["tasks"]
         if as_json:
-            print_json(
-                {task: {"outputs": list(tasks[task]), "mandatory_axes": list(axes[task])} for task in tasks}
-            )
+            print_json(of)
             return
-        print_columns([(task, ", ".join(tasks[task]), "needs " + ", ".join(axes[task])) for task in tasks])
+        print_columns(
+            [(n, ", ".join(t["outputs"]), "needs " + ", ".join(t["mandatory_axes"])) for n, t in of.items()]
+        )
         return
+    tasks = overview.tasks()
     if not as_json:
-        print_columns([(name, task.auto_class, task.summary) for name, task in catalog.tasks.items()])
+        print_columns([(name, task["auto_class"], task["summary"]) for name, task in tasks.items()])
         return
-    users = {
-        task: [name for name in catalog.architectures if task in catalog.get(name).tasks]
-        for task in catalog.tasks
-    }
-    print_json(
-        {name: {**task.model_dump(), "architectures": users[name]} for name, task in catalog.tasks.items()}
-    )
+    found = overview.outlines(overview.architectures)
+    users = {task: [name for name, a in found.items() if task in a["tasks"]] for task in tasks}
+    print_json({name: {**task, "architectures": users[name]} for name, task in tasks.items()})
 
 
 def show(context: typer.Context, architecture: Architecture, as_json: Json = False) -> None:
@@ -130,8 +119,8 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check catalog files and list everything that is wrong in them."""
-    catalog = catalog_of(context)
-    findings = catalog.check(files or ())
+    overview = overview_of(context)
+    findings = catalog_of(context).check(files) if files else overview.check()
     if as_json:
         print_json([{**vars(finding), "file": str(finding.file)} for finding in findings])
         if findings:
@@ -139,5 +128,5 @@ def check(
         return
     if findings:
         raise CatalogError(findings)
-    count = len(files or catalog.files())
+    count = len(files or overview.files)
     typer.echo(f"{count} file{'s' * (count != 1)} checked: no problems.")
