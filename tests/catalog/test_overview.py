@@ -126,6 +126,7 @@ CHANGES = {
     "a family more": lambda f: shutil.copyfile(
         shipped_folder() / "families/audio-encoder.yaml", f / "families/audio-encoder.yaml"
     ),
+    "a family whose name is no text": lambda f: (f / os.fsdecode(b"families/\xff.yaml")).write_text("a: b\n"),
     "tasks less": lambda f: (f / "tasks.yaml").unlink(),
 }
 

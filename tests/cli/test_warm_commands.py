@@ -22,7 +22,7 @@ COMMANDS = (
     "check",
     "check --json",
 )
-HEAVY = ("pydantic", "yaml", "torch", "transformers", "jinja2", "rich")
+HEAVY = ("pydantic", "yaml", "torch", "transformers", "jinja2", "rich", "neuron_catalog.cli.building")
 PROGRAM = """
 import sys
 from neuron_catalog.cli.main import main

@@ -18,6 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from neuron_catalog.version import __version__
+
 READING_CODE = ("schema", "catalog", ".")
 """The folders of this package whose code decides what an answer is."""
 
@@ -79,14 +81,14 @@ def cache_file(folders: Sequence[Path], kind: str) -> Path | None:
 def reading_code() -> bytes:
     """Return a digest of all but the catalog that an answer depends on.
 
-    These are the sources that read catalogs, the Python version, and the installed packages: an installation
-    changes the time of `site-packages` (`dist-packages` on Debian).
+    These are the sources that read catalogs, the versions of this package and of Python, and the installed
+    packages: an installation changes the time of `site-packages` (`dist-packages` on Debian).
 
     Raises:
-        OSError: if there are no source files.
+        OSError: if a source cannot be read.
     """
     package = Path(__file__).parents[1]
-    told = hashlib.blake2b(sys.version.encode(), digest_size=16)
+    told = hashlib.blake2b(f"{__version__}\0{sys.version}".encode(), digest_size=16)
     for folder in READING_CODE:
         for source in sorted((package / folder).glob("*.py")):
             told.update(f"\0{folder}/{source.name}\0".encode() + source.read_bytes())

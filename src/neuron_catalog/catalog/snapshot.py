@@ -1,7 +1,7 @@
 """The files of a catalog as they are now, told apart by their contents.
 
-A digest of contents cannot miss a change, as times and sizes of files can: reading and hashing 2,500
-architecture files takes 14 ms, asking for their times and sizes 7 ms.
+A digest of contents cannot miss a change, as times and sizes of files can. Reading and hashing 2,500
+architecture files takes 20 ms, asking for nothing but their times and sizes 7 ms.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Snapshot:
         told = hashlib.blake2b(digest_size=16)
         for file in self.files:
             if not file.relative.startswith(ARCHITECTURES):
-                told.update(f"{file}\0{self._digest(file)}\0".encode())
+                told.update(os.fsencode(f"{file}\0{self._digest(file)}\0"))
         return told.digest()
 
     def digest(self, *files: CatalogFile) -> str:
