@@ -29,9 +29,10 @@ class CommandGroup(TyperGroup):
         """Return the command called so; for an unknown one all are loaded, to suggest what was meant."""
         del ctx
         word = cmd_name.replace("_", "-")
-        homes = [module for module, names in MODULES.items() if word in names]
-        for module in homes or MODULES:
-            part = typer.Typer()
-            importlib.import_module(f"neuron_catalog.cli.{module}").register(part)
-            self.commands.update(get_group(part).commands)
+        if word not in self.commands:
+            homes = [module for module, names in MODULES.items() if word in names]
+            for module in homes or MODULES:
+                part = typer.Typer()
+                importlib.import_module(f"neuron_catalog.cli.{module}").register(part)
+                self.commands.update(get_group(part).commands)
         return self.commands.get(cmd_name)
