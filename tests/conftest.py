@@ -17,6 +17,13 @@ def _no_user_catalog(monkeypatch):
     monkeypatch.delenv("NEURON_CATALOG_PATH", raising=False)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_user_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
     return load_catalog()

@@ -21,7 +21,8 @@ def test_wheel_brings_the_whole_catalog_and_works_without_the_checkout(tmp_path)
     zipfile.ZipFile(wheel).extractall(installed)
     script = (
         f"import sys; sys.path.insert(0, {str(installed)!r})\n"
-        "from neuron_catalog.catalog.index import load_catalog, shipped_folder\n"
+        "from neuron_catalog.catalog.folders import shipped_folder\n"
+        "from neuron_catalog.catalog.index import load_catalog\n"
         "catalog = load_catalog()\n"
         "assert shipped_folder().name == '_catalog', shipped_folder()\n"
         "assert catalog.check() == ()\n"

@@ -9,8 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from neuron_catalog.catalog.evidence import TIERS, lowest
 from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.catalog.tiers import TIERS, lowest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "supported"

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from neuron_catalog import CatalogError
-from neuron_catalog.catalog.evidence import highest, lowest, read_evidence, write_evidence
+from neuron_catalog.catalog.evidence import read_evidence, write_evidence
 from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.catalog.tiers import highest, lowest
 from neuron_catalog.exporting.record import record
 from neuron_catalog.exporting.selftest import Row
 

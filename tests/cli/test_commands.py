@@ -122,18 +122,18 @@ def test_doctor_names_backends_and_catalog_folders(run, tmp_path):
 def test_architecture_taken_out_of_the_catalog_works_as_a_user_overlay(run, tmp_path, catalog, monkeypatch):
     import shutil
 
-    from neuron_catalog.catalog import index
+    from neuron_catalog.catalog import folders
 
-    shipped = shutil.copytree(index.shipped_folder(), tmp_path / "shipped")
+    shipped = shutil.copytree(folders.shipped_folder(), tmp_path / "shipped")
     overlay = tmp_path / "overlay" / "architectures"
     overlay.mkdir(parents=True)
     (shipped / "architectures" / "esm.yaml").rename(overlay / "esm.yaml")
-    monkeypatch.setattr(index, "shipped_folder", lambda: shipped)
+    monkeypatch.setattr(folders, "shipped_folder", lambda: shipped)
     command = ("export", "esm", "--task", "fill-mask", "out")
     code, out, err = run(*command)
     assert (code, "no architecture 'esm'" in err) == (4, True)
     assert run("--catalog", "overlay", *command)[0] == 0
-    monkeypatch.setenv(index.PATH_VARIABLE, "overlay")
+    monkeypatch.setenv(folders.PATH_VARIABLE, "overlay")
     assert run("list-tasks", "esm")[0] == 0
     assert run("validate", "out")[0] == 0
 

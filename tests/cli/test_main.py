@@ -1,13 +1,16 @@
 """The door of the command line: exit codes, one cause, one remedy, and nothing it cannot survive."""
 
+import importlib
 import subprocess
 import sys
 from importlib import metadata
 
 import pytest
+import typer
 
 from neuron_catalog import __version__
 from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.cli.commands import MODULES
 from neuron_catalog.cli.main import hoisted
 from neuron_catalog.cli.sizes import SIZES
 
@@ -33,6 +36,13 @@ def test_help_names_every_command(arguments, run):
         "doctor",
     ):
         assert f" {command} " in out
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_table_of_commands_says_what_a_module_registers(module):
+    app = typer.Typer()
+    importlib.import_module(f"neuron_catalog.cli.{module}").register(app)
+    assert tuple(command.name for command in app.registered_commands) == MODULES[module]
 
 
 def test_export_help_lists_every_axis_of_the_shipped_families(run, catalog):

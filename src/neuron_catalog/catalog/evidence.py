@@ -11,17 +11,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
 
 import pydantic
 from pydantic import BaseModel, ConfigDict
 
+from neuron_catalog.catalog.tiers import Tier
 from neuron_catalog.errors import CatalogError, Finding
 from neuron_catalog.schema.documents import Architecture, Family, Task
-
-Tier = Literal["declared", "traced", "lowered", "compiled", "device-verified"]
-TIERS: tuple[Tier, ...] = ("declared", "traced", "lowered", "compiled", "device-verified")
-"""How far support is proved, from a mere statement to numbers from a device."""
 
 
 class Evidence(BaseModel):
@@ -106,13 +102,3 @@ def write_evidence(
     lines = [run.model_dump_json() + "\n" for _, run in sorted(kept.items())]
     path.parent.mkdir(exist_ok=True)
     path.write_text("".join(lines), encoding="utf-8")
-
-
-def highest(tiers: Iterable[Tier]) -> Tier:
-    """Return the highest tier, `declared` if there is none."""
-    return max(tiers, key=TIERS.index, default="declared")
-
-
-def lowest(tiers: Iterable[Tier]) -> Tier:
-    """Return the lowest tier: an architecture is proved as far as the least of its tasks."""
-    return min(tiers, key=TIERS.index, default="declared")

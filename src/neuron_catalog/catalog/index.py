@@ -6,7 +6,6 @@ when they are asked for, so one broken file does not keep the others from being 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +17,11 @@ from neuron_catalog.catalog.checks import (
 )
 from neuron_catalog.catalog.families import LazyFamilies, raise_if_any
 from neuron_catalog.catalog.family_checks import check_family
+from neuron_catalog.catalog.folders import catalog_folders, files_in, front_most, require_folders
 from neuron_catalog.catalog.loader import Entry, kind_of, load
 from neuron_catalog.catalog.names import Surroundings, named_after
 from neuron_catalog.catalog.selection import axes_in_use, selected_inputs
+from neuron_catalog.catalog.tiers import Tier, highest
 from neuron_catalog.errors import CatalogError, Finding, RequestError, nearest
 from neuron_catalog.schema.documents import (
     Architecture,
@@ -32,11 +33,9 @@ from neuron_catalog.schema.documents import (
 from neuron_catalog.schema.words import Library, Strict
 
 if TYPE_CHECKING:
-    from neuron_catalog.catalog.evidence import Evidence, Tier
+    from neuron_catalog.catalog.evidence import Evidence
 
 D = TypeVar("D", bound=Strict)
-
-PATH_VARIABLE = "NEURON_CATALOG_PATH"
 
 
 class Catalog:
@@ -44,12 +43,7 @@ class Catalog:
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self.folders = tuple(folders)
-        for folder in self.folders:
-            if not folder.is_dir():
-                raise RequestError(
-                    f"The catalog folder {folder} does not exist.",
-                    f"Check --catalog and the variable {PATH_VARIABLE}.",
-                )
+        require_folders(self.folders)
         self._architectures: dict[str, Entry[Architecture]] = {}
 
     @cached_property
@@ -58,10 +52,8 @@ class Catalog:
         return self._named_files("architectures")
 
     def _named_files(self, kind: str) -> dict[str, Path]:
-        found: dict[str, Path] = {}
-        for folder in reversed(self.folders):
-            found |= {path.stem: path for path in (folder / kind).glob("*.yaml")}
-        return dict(sorted(found.items()))
+        found = front_most(self.folders, kind)
+        return {name: self.folders[position] / kind / f"{name}.yaml" for name, position in found.items()}
 
     def _top_level(self, name: str, model: type[D]) -> Iterator[Entry[D]]:
         """Yield the files called `name`, back-most folder first."""
@@ -240,15 +232,12 @@ class Catalog:
 
     def tiers(self, name: str) -> dict[str, Tier]:
         """Return task → how far its support is proved."""
-        from neuron_catalog.catalog.evidence import highest
-
         runs = self.evidence(name)
         return {task: highest(r.tier for r in runs if r.task == task) for task in self.supported_tasks(name)}
 
     def files(self) -> tuple[Path, ...]:
         """Return every catalog file of every folder, hidden ones included."""
-        patterns = ("tasks.yaml", "normalized_configs.yaml", "families/*.yaml", "architectures/*.yaml")
-        return tuple(p for folder in self.folders for glob in patterns for p in sorted(folder.glob(glob)))
+        return tuple(folder / name for folder in self.folders for name in files_in(folder))
 
     def check(self, files: Iterable[Path] = ()) -> tuple[Finding, ...]:
         """Return everything wrong in `files`, or in all files of the catalog."""
@@ -273,21 +262,13 @@ class Catalog:
             load(path, NormalizedConfigsFile)
 
 
-def shipped_folder() -> Path:
-    """Return the folder of the catalog that comes with the package: in a wheel, or in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "_catalog"
-    return installed if installed.is_dir() else package.parents[1] / "catalog"
-
-
 def load_catalog(folders: Iterable[str | Path] = ()) -> Catalog:
     """Open the catalog: `folders` first, then those of NEURON_CATALOG_PATH, then the shipped one.
 
     Raises:
         RequestError: if one of the folders does not exist.
     """
-    from_environment = filter(None, os.environ.get(PATH_VARIABLE, "").split(os.pathsep))
-    return Catalog((*map(Path, (*folders, *from_environment)), shipped_folder()))
+    return Catalog(catalog_folders(folders))
 
 
 def supported_tasks(architecture: str) -> tuple[str, ...]:

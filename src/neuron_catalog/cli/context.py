@@ -15,6 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from neuron_catalog.catalog.index import Catalog
+    from neuron_catalog.catalog.overview import Overview
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -33,12 +34,29 @@ class Session:
 
         return load_catalog(self.folders)
 
+    @cached_property
+    def overview(self) -> Overview:
+        """The same catalog in short, which needs no pydantic where it is remembered."""
+        from neuron_catalog.catalog.folders import catalog_folders
+        from neuron_catalog.catalog.overview import Overview
+
+        return Overview(catalog_folders(self.folders))
+
 
 def catalog_of(context: typer.Context) -> Catalog:
     """Return the catalog of the running command."""
+    return _session(context).catalog
+
+
+def overview_of(context: typer.Context) -> Overview:
+    """Return the catalog of the running command in short."""
+    return _session(context).overview
+
+
+def _session(context: typer.Context) -> Session:
     session = context.obj
     assert isinstance(session, Session)
-    return session.catalog
+    return session
 
 
 def print_json(value: Any) -> None:
@@ -49,6 +67,6 @@ def print_json(value: Any) -> None:
 def print_columns(rows: Sequence[Sequence[str]]) -> None:
     """Print rows with aligned columns; the last one may be of any width."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        typer.echo("  ".join(cells).rstrip())
+    lines = (zip(row, widths, strict=True) for row in rows)
+    text = ["  ".join(cell.ljust(width) for cell, width in line).rstrip() + "\n" for line in lines]
+    typer.echo("".join(text), nl=False)  # at once: it writes through, and that takes long for each line

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neuron_catalog.cli.context import Json, catalog_of, print_columns, print_json
+from neuron_catalog.cli.context import Json, catalog_of, overview_of, print_columns, print_json
 from neuron_catalog.cli.findings import Format
 from neuron_catalog.errors import CatalogError, Finding, UsageError
 
@@ -25,24 +25,17 @@ def register(app: typer.Typer) -> None:
 
 def list_architectures(context: typer.Context, as_json: Json = False) -> None:
     """List all architectures with their family, how far they are proved, and their number of tasks."""
-    from neuron_catalog.catalog.evidence import lowest
+    from neuron_catalog.catalog.tiers import lowest
 
-    catalog = catalog_of(context)
-    found = [catalog.get(name) for name in catalog.architectures]
-    tiers = {name: catalog.tiers(name) for name in catalog.architectures}
+    overview = overview_of(context)
+    found, tiers = overview.outlines(overview.architectures), overview.tiers()
     if as_json:
-        print_json({a.architecture: {"family": a.family, "tasks": tiers[a.architecture]} for a in found})
+        print_json({name: {"family": a["family"], "tasks": tiers[name]} for name, a in found.items()})
         return
     print_columns(
         [
-            (
-                a.architecture,
-                a.family,
-                lowest(tiers[a.architecture].values()),
-                f"{len(a.tasks)} tasks",
-                a.summary,
-            )
-            for a in found
+            (name, a["family"], lowest(tiers[name].values()), f"{len(a['tasks'])} tasks", a["summary"])
+            for name, a in found.items()
         ]
     )
 
@@ -55,27 +48,23 @@ def list_tasks(
     as_json: Json = False,
 ) -> None:
     """List the tasks of an architecture with their outputs, or all tasks of the catalog."""
-    catalog = catalog_of(context)
+    overview = overview_of(context)
     if architecture is not None:
-        tasks = catalog.get(architecture).tasks
-        axes = {task: catalog.mandatory_axes(architecture, task) for task in tasks}
+        of = overview.outlines([architecture])[architecture]["tasks"]
         if as_json:
-            print_json(
-                {task: {"outputs": list(tasks[task]), "mandatory_axes": list(axes[task])} for task in tasks}
-            )
+            print_json(of)
             return
-        print_columns([(task, ", ".join(tasks[task]), "needs " + ", ".join(axes[task])) for task in tasks])
+        print_columns(
+            [(n, ", ".join(t["outputs"]), "needs " + ", ".join(t["mandatory_axes"])) for n, t in of.items()]
+        )
         return
+    tasks = overview.tasks()
     if not as_json:
-        print_columns([(name, task.auto_class, task.summary) for name, task in catalog.tasks.items()])
+        print_columns([(name, task["auto_class"], task["summary"]) for name, task in tasks.items()])
         return
-    users = {
-        task: [name for name in catalog.architectures if task in catalog.get(name).tasks]
-        for task in catalog.tasks
-    }
-    print_json(
-        {name: {**task.model_dump(), "architectures": users[name]} for name, task in catalog.tasks.items()}
-    )
+    found = overview.outlines(overview.architectures)
+    users = {task: [name for name, a in found.items() if task in a["tasks"]] for task in tasks}
+    print_json({name: {**task, "architectures": users[name]} for name, task in tasks.items()})
 
 
 def show(context: typer.Context, architecture: Architecture, as_json: Json = False) -> None:
@@ -147,16 +136,18 @@ def check(
     if as_json and wanted not in (None, "json"):
         raise UsageError(f"--json and --format {wanted} exclude each other.", "Give one of them.")
     form = "json" if as_json else wanted or "text"
-    catalog = catalog_of(context)
-    chosen = tuple(files or catalog.files())
-    left = _rewritten(chosen, quiet=form != "text") if fix else ()
-    findings = sorted({*left, *catalog.check(chosen)})
+    left: Sequence[Finding] = ()
+    if fix:
+        left = _rewritten(files or catalog_of(context).files(), quiet=form != "text")
+    overview = overview_of(context)  # after the files are rewritten: it reads them once
+    findings = sorted({*left, *(catalog_of(context).check(files) if files else overview.check())})
     if form != "text":
         _print_findings(findings, form)
     elif findings:
         raise CatalogError(findings)
     else:
-        typer.echo(f"{len(chosen)} file{'s' * (len(chosen) != 1)} checked: no problems.")
+        count = len(files or overview.files)
+        typer.echo(f"{count} file{'s' * (count != 1)} checked: no problems.")
 
 
 def _rewritten(files: Sequence[Path], quiet: bool) -> Sequence[Finding]:

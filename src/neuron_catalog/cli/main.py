@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from neuron_catalog.cli import artifacts, authoring, building, listing
+from neuron_catalog.cli.commands import CommandGroup
 from neuron_catalog.cli.context import Session
 from neuron_catalog.errors import CatalogError, NeuronCatalogError, RequestError
 from neuron_catalog.version import __version__
@@ -22,6 +22,7 @@ GLOBAL_OPTIONS = {"--catalog": True, "--debug": False}
 """Options of every command, and whether a value follows; they may stand anywhere on the line."""
 
 app = typer.Typer(
+    cls=CommandGroup,
     name="neuron-catalog",
     help="Export Hugging Face models to AWS Neuron from a catalog of YAML files, and prove each export.",
     add_completion=False,
@@ -31,8 +32,6 @@ app = typer.Typer(
         "help_option_names": ["-h", "--help"],
     },
 )
-for module in (building, listing, authoring, artifacts):
-    module.register(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -11,7 +11,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
-from neuron_catalog.catalog.evidence import Tier
+from neuron_catalog.catalog.tiers import Tier
 
 CompiledGraph = Callable[..., tuple[Tensor, ...]]
 """Positional tensors of fixed shapes in, a flat tuple of tensors out."""

@@ -12,7 +12,7 @@ import transformers
 from pydantic import JsonValue
 from torch import Tensor, nn
 
-from neuron_catalog.catalog.evidence import Tier
+from neuron_catalog.catalog.tiers import Tier
 from neuron_catalog.errors import CompileError, RequestError, first_line
 from neuron_catalog.exporting.backends.protocol import CompiledGraph
 from neuron_catalog.models.sources import quiet_transformers
