@@ -3,19 +3,27 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+JOBS ?= 2
+BASE ?= origin/main
+# Finished rows of the selftest; see docs/continuous-integration.md.
+JOURNAL := build/selftest.jsonl
 
-.PHONY: demo test lint types unit schemas evidence matrix pages clean
+.PHONY: install demo test test-all lint types unit full changed schemas evidence matrix pages clean
 
 $(READY): pyproject.toml constraints/tested.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints/tested.txt --editable ".[dev]"
 	touch $@
 
+install: $(READY)
+
 demo: $(READY)
 	$(BIN)/neuron-catalog export esm --task fill-mask --overwrite build/esm-fill-mask
 	$(BIN)/neuron-catalog verify build/esm-fill-mask
 
 test: lint types unit
+
+test-all: test full
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -30,13 +38,23 @@ types: $(READY)
 	$(BIN)/mypy
 
 unit: $(READY)
-	$(BIN)/pytest --numprocesses 2 -m "slow or not slow"
+	$(BIN)/pytest --numprocesses 2 -m "not full"
+
+full: $(READY)
+	$(BIN)/neuron-catalog selftest --jobs $(JOBS) --resume $(JOURNAL)
+	$(BIN)/pytest -m full
+
+# Two steps and no pipe, so that a failure of the first one is not taken for "nothing changed".
+changed: $(READY)
+	mkdir -p build
+	$(BIN)/python tools/changed.py --base $(BASE) > build/changed.txt
+	xargs -r $(BIN)/neuron-catalog selftest --jobs $(JOBS) < build/changed.txt
 
 schemas: $(READY)
 	$(BIN)/python tools/generate_schemas.py
 
 evidence: $(READY)
-	$(BIN)/neuron-catalog selftest --jobs 2 --record
+	$(BIN)/neuron-catalog selftest --jobs $(JOBS) --resume $(JOURNAL) --record
 	$(BIN)/python tools/generate_pages.py
 
 matrix: $(READY)

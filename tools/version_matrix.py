@@ -1,7 +1,8 @@
 """Run selftest with the oldest and newest transformers, and with the torch of the last Neuron SDK; record it.
 
 Each set of versions gets a virtual environment under `build/matrix/`. What passes becomes evidence, what
-fails ends the run with 6: it must be mended, or bounded by `requires:` in its YAML with a reason. PyPI's
+fails ends the run with 6: it must be mended, or bounded by `requires:` in its YAML with a reason. Started
+again, the run goes on with the rows that have not passed. PyPI's
 torch for Linux on x86-64 brings gigabytes for GPUs; the environment variable
 PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu avoids them.
 """
@@ -45,7 +46,8 @@ def main() -> int:
     for name in names:
         print(f"{name}: {', '.join(MATRIX[name])}", flush=True)
         selftest = [str(environment(name)), "-m", "neuron_catalog", "selftest", "--jobs", "2", "--record"]
-        if subprocess.run(selftest, check=False).returncode:
+        resume = ["--resume", str(FOLDER / f"{name}.jsonl")]
+        if subprocess.run([*selftest, *resume], check=False).returncode:
             failed.append(name)
     if failed:
         print(f"Failures with: {', '.join(failed)}", file=sys.stderr)

@@ -181,7 +181,7 @@ def test_ctrl_c_leaves_nothing(run, tmp_path, planted):
     planted(compile=interrupted)
     code, out, err = run("export", "esm", "--task", "fill-mask", "out", "--backend", "planted")
     assert code == 130
-    assert "Interrupted; nothing was left behind." in err
+    assert "Interrupted; nothing half-done was left behind." in err
     assert names(tmp_path) == []
 
 

@@ -1,25 +1,43 @@
 """The catalog proves itself, and the proof can fail."""
 
 import json
+import runpy
+from pathlib import Path
 
 import pytest
 
+from neuron_catalog.exporting.journal import Journal
 from neuron_catalog.exporting.selftest import selftest
 
+ROOT = Path(__file__).resolve().parents[2]
 CONTROLS = "negative_control"
 
 
-@pytest.mark.slow
-def test_every_architecture_and_task_passes_with_its_negative_control(catalog):
-    rows = list(selftest(catalog, catalog.architectures, jobs=2))
+def hold_to_the_evidence(catalog, names, rows):
     wrong = {f"{row.architecture} {row.task}": row.complaint for row in rows if not row.passed}
     assert wrong == {}
-    assert len(rows) == sum(len(catalog.supported_tasks(name)) for name in catalog.architectures)
+    assert len(rows) == sum(len(catalog.supported_tasks(name)) for name in names)
     for row in rows:
         seen = {check.name: check.status for check in row.checks}
         assert seen[CONTROLS] == "passed"
         recorded = [run for run in catalog.evidence(row.architecture) if run.task == row.task]
         assert seen in [run.checks for run in recorded], f"{row.architecture} {row.task}: run `make evidence`"
+
+
+@pytest.mark.slow
+def test_the_smoke_set_passes_with_its_negative_controls(catalog):
+    """One architecture of each kind, and the tenth of the catalog whose turn it is today."""
+    tool = runpy.run_path(str(ROOT / "tools" / "changed.py"))
+    names = tool["smoke_set"](catalog, tool["part_of_day"](tool["today"]()))
+    hold_to_the_evidence(catalog, names, list(selftest(catalog, names, jobs=2)))
+
+
+@pytest.mark.full
+def test_every_architecture_and_task_passes_with_its_negative_control(catalog):
+    """The rows that `make test-all` ran just before are not run again."""
+    names = catalog.architectures
+    done = Journal(ROOT / "build" / "selftest.jsonl", catalog, seed=0).passed(names, None)
+    hold_to_the_evidence(catalog, names, [*done, *selftest(catalog, names, jobs=2, done=done)])
 
 
 def test_one_architecture_on_the_command_line(run):

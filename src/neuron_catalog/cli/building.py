@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neuron_catalog.cli.context import Json, catalog_of, print_json
-from neuron_catalog.cli.printing import print_checks, print_plan, print_row, progress, say
+from neuron_catalog.cli.printing import print_checks, print_plan, progress, row_progress, say
 from neuron_catalog.cli.sizes import with_sizes
 from neuron_catalog.errors import VerificationError
 
@@ -180,18 +180,29 @@ def selftest(
         bool,
         typer.Option("--record", help="Record passed rows as evidence; withdraw failed ones."),
     ] = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep finished rows in FILE, and skip those that passed before."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Export the tiny model of every architecture and task, run all checks, and the negative control."""
+    from neuron_catalog.exporting.journal import Journal
     from neuron_catalog.exporting.selftest import selftest as rows
 
     catalog = catalog_of(context)
     names = architectures or list(catalog.architectures)
-    done = []
-    for row in rows(catalog, names, backend=backend, seed=seed, jobs=jobs):
-        done.append(row)
-        if not as_json:
-            print_row(row)
+    total = sum(len(catalog.supported_tasks(name)) for name in names)
+    journal = Journal(resume, catalog, seed) if resume else None
+    done = journal.passed(names, backend) if journal else []
+    if done and not as_json:
+        say(f"{len(done)} of {total} rows passed before: taken from {resume}.")
+    with row_progress(total - len(done), quiet=as_json) as on_row:
+        for row in rows(catalog, names, backend=backend, seed=seed, jobs=jobs, done=tuple(done)):
+            if journal:
+                journal.add(row)
+            done.append(row)
+            on_row(row)
     failed, not_run = sum(row.failed for row in done), sum(bool(row.not_run) for row in done)
     if record:
         from neuron_catalog.exporting.record import record as write

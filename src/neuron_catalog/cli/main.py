@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = app(line, prog_name="neuron-catalog", standalone_mode=False)
         code = result if isinstance(result, int) else 0
         if code == INTERRUPTED:  # typer turns Ctrl-C into this code
-            print("\nInterrupted; nothing was left behind.", file=sys.stderr)
+            print("\nInterrupted; nothing half-done was left behind.", file=sys.stderr)
         return code
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away (`| head`); the interpreter must not complain either

@@ -25,7 +25,7 @@ def say(line: str) -> None:
 @contextmanager
 def progress(total: int, quiet: bool = False) -> Iterator[Callable[[str], None]]:
     """Yield a function to call as each step begins: a bar on a terminal, plain lines elsewhere."""
-    if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if quiet or not _on_terminal():
         yield (lambda _: None) if quiet else lambda step: typer.echo(f"{step} ...", err=True)
         return
     from rich.console import Console
@@ -39,6 +39,35 @@ def progress(total: int, quiet: bool = False) -> Iterator[Callable[[str], None]]
             bar.update(task, description=step, advance=1)
 
         yield advance
+
+
+@contextmanager
+def row_progress(total: int, quiet: bool = False) -> Iterator[Callable[[Row], None]]:
+    """Yield a function that prints a finished row: below it, on a terminal, a bar says how many are left."""
+    if quiet or not _on_terminal():
+        yield (lambda _: None) if quiet else print_row
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    left = TextColumn("rows,"), TimeRemainingColumn(), TextColumn("left")
+    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), *left)
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bar:
+        task = bar.add_task("", total=total)
+
+        def advance(row: Row) -> None:
+            if sys.stdout.isatty():
+                console.print("\n".join(row_lines(row)), soft_wrap=True)  # above the bar
+            else:
+                print_row(row)
+            bar.advance(task)
+
+        yield advance
+
+
+def _on_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def print_checks(checks: tuple[Check, ...], manifest: Manifest) -> None:
@@ -89,9 +118,14 @@ def print_plan(plan: Plan) -> None:
 
 def print_row(row: Row) -> None:
     """Print the outcome of one row of the selftest, and what is wrong with it."""
+    for line in row_lines(row):
+        say(line)
+
+
+def row_lines(row: Row) -> list[str]:
+    """Return the lines that tell the outcome of a row."""
     deviates = [check.name for check in row.checks if check.status == "deviates"]
     note = f"  (by design not {', '.join(deviates)})" if deviates else ""
     mark = MARKS["not_run" if row.not_run else "passed" if row.passed else "failed"]
-    say(f"[{mark}] {row.architecture} {row.task} {row.backend} {row.seconds:.1f} s{note}")
-    for line in row.complaint.splitlines():
-        say(f"      {line}")
+    title = f"[{mark}] {row.architecture} {row.task} {row.backend} {row.seconds:.1f} s{note}"
+    return [title, *(f"      {line}" for line in row.complaint.splitlines())]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable
 from importlib import metadata
 
@@ -31,15 +30,12 @@ def record(catalog: Catalog, rows: Iterable[Row]) -> int:
 
 def evidence_of(catalog: Catalog, row: Row) -> Evidence:
     """Describe a passed row as it will be recorded."""
-    backend = BACKENDS[row.backend]
     return Evidence(
         task=row.task,
         backend=row.backend,
-        tier=backend.TIER,
-        versions=plain_versions(
-            {"neuron-catalog": __version__, **backend.versions(), **library_version(catalog, row)}
-        ),
-        date=datetime.date.today().isoformat(),
+        tier=BACKENDS[row.backend].TIER,
+        versions=versions_of(catalog, row.architecture, row.backend),
+        date=row.date,
         definition=catalog.definition(row.architecture),
         checks={check.name: check.status for check in row.checks},
         largest_scaled_difference=scaled_difference(row),
@@ -47,9 +43,15 @@ def evidence_of(catalog: Catalog, row: Row) -> Evidence:
     )
 
 
-def library_version(catalog: Catalog, row: Row) -> dict[str, str]:
+def versions_of(catalog: Catalog, architecture: str, backend: str) -> dict[str, str]:
+    """Return the versions of the packages that a run of an architecture rests on."""
+    library = library_version(catalog, architecture)
+    return plain_versions({"neuron-catalog": __version__, **BACKENDS[backend].versions(), **library})
+
+
+def library_version(catalog: Catalog, architecture: str) -> dict[str, str]:
     """Return the version of the library that built the model, if it is another than transformers."""
-    library = named_after(catalog.get(row.architecture).library)
+    library = named_after(catalog.get(architecture).library)
     return {} if library == "transformers" else {library: metadata.version(library)}
 
 

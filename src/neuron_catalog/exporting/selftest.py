@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import multiprocessing
+import signal
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import computed_field
+from pydantic import Field, computed_field
 
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.errors import NeuronCatalogError, RequirementError, first_line
@@ -30,6 +32,11 @@ ROWS_PER_PROCESS = 60
 3.5 MB for each row (2.2 GB after 495 rows)."""
 
 
+def today() -> str:
+    """Return the day as YYYY-MM-DD."""
+    return datetime.date.today().isoformat()
+
+
 class Row(Record):
     """The outcome for one architecture and task.
 
@@ -44,6 +51,8 @@ class Row(Record):
     error: str = ""
     not_run: str = ""
     seconds: float = 0.0
+    date: str = Field(default_factory=today)
+    """Day of the run, YYYY-MM-DD."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -80,18 +89,26 @@ class Job:
 
 
 def selftest(
-    catalog: Catalog, names: Iterable[str], *, backend: str | None = None, seed: int = 0, jobs: int = 1
+    catalog: Catalog,
+    names: Iterable[str],
+    *,
+    backend: str | None = None,
+    seed: int = 0,
+    jobs: int = 1,
+    done: Iterable[Row] = (),
 ) -> Iterator[Row]:
-    """Yield the outcome of each architecture × task, as it comes.
+    """Yield the outcome of each architecture × task, as it comes; those of `done` are left out.
 
     Raises:
         RequestError: if a name is unknown.
         CatalogError: if its file is wrong.
     """
+    left_out = {(row.architecture, row.task) for row in done}
     todo = [
         Job(name, task, catalog.folders, backend, seed)
         for name in names
         for task in catalog.supported_tasks(name)
+        if (name, task) not in left_out
     ]
     if jobs == 1 and len(todo) <= ROWS_PER_PROCESS:
         yield from map(run_job, todo)
@@ -101,12 +118,20 @@ def selftest(
 
 
 def _in_fresh_processes(todo: list[Job], jobs: int) -> Iterator[Row]:
+    """Yield rows as they finish. Whoever stops asking waits for those that are running, not for all."""
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        jobs, mp_context=spawn, initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
+    pool = ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_begin_process)
+    try:
         for future in as_completed([pool.submit(run_job, job) for job in todo]):
             yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_process() -> None:
+    """One thread for each process; a Ctrl-C, which reaches all of them, is for the first one to answer."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run_job(job: Job) -> Row:

@@ -1,0 +1,148 @@
+"""A file of finished rows, from which an interrupted selftest goes on.
+
+One JSON line for each row, appended as it comes. A row counts for later runs only if it passed and all that
+decides about it is still the same: the definition, the seed, the versions, and the code of this package.
+A line that was cut off, by a kill or a full disk, is dropped. One run at a time may use a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+
+from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.errors import RequestError
+from neuron_catalog.exporting.backends import choose
+from neuron_catalog.exporting.record import versions_of
+from neuron_catalog.exporting.selftest import Row
+from neuron_catalog.manifest import Record
+
+PACKAGE = Path(__file__).resolve().parents[1]
+BEGINNING = b'{"selftest": 1, '
+"""How each line begins."""
+
+NO_PART_OF_A_RUN = ("authoring", "cli")
+"""Rooms whose code decides nothing about the outcome of a row."""
+
+
+class Basis(Record):
+    """What the outcome of a row rests on, beside architecture, task and backend."""
+
+    seed: int
+    definition: str
+    """Digest of all that the catalog says about the architecture."""
+    versions: dict[str, str]
+    code: str
+
+
+class Entry(Record):
+    """One line of the file."""
+
+    selftest: Literal[1] = 1
+    """Version of the format."""
+    basis: Basis
+    row: Row
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The finished rows of selftests with one seed."""
+
+    path: Path
+    catalog: Catalog
+    seed: int
+
+    def passed(self, names: Iterable[str], backend: str | None) -> list[Row]:
+        """Return the rows of these architectures that passed before and need not be run again.
+
+        Raises:
+            RequestError: if a name is unknown, or the file is not one of finished rows.
+            CatalogError: if the file of an architecture is wrong.
+        """
+        wanted = {(name, task): None for name in names for task in self.catalog.supported_tasks(name)}
+        backend_name, _ = choose(backend)
+        last = {
+            (entry.row.architecture, entry.row.task): entry.row
+            for entry in self._entries()
+            if entry.row.backend == backend_name
+            and (entry.row.architecture, entry.row.task) in wanted
+            and entry.basis == self._basis(entry.row.architecture, backend_name)
+        }
+        return [row for key in wanted if (row := last.get(key)) and row.passed]
+
+    def add(self, row: Row) -> None:
+        """Append a finished row.
+
+        Raises:
+            RequestError: if the file cannot be written.
+        """
+        entry = Entry(basis=self._basis(row.architecture, row.backend), row=row)
+        content = entry.model_dump(exclude={"row": {"passed"}})
+        with _told(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab", buffering=0) as stream:
+                stream.write(json.dumps(content).encode() + b"\n")
+
+    @cached_property
+    def _code(self) -> str:
+        """The code as it was when this run began."""
+        return code_digest()
+
+    def _basis(self, architecture: str, backend: str) -> Basis:
+        return Basis(
+            seed=self.seed,
+            definition=self.catalog.definition(architecture),
+            versions=versions_of(self.catalog, architecture, backend),
+            code=self._code,
+        )
+
+    def _entries(self) -> Iterator[Entry]:
+        with _told(self.path):
+            data = self.path.read_bytes() if self.path.exists() else b""
+        *whole, rest = data.split(b"\n")
+        for number, line in enumerate(whole, start=1):
+            try:
+                yield Entry.model_validate_json(line)
+            except pydantic.ValidationError:
+                raise self._refusal(number) from None
+        if not rest:
+            return
+        if not rest.startswith(BEGINNING[: len(rest)]):
+            raise self._refusal(len(whole) + 1)
+        with _told(self.path):
+            os.truncate(self.path, len(data) - len(rest))
+
+    def _refusal(self, number: int) -> RequestError:
+        return RequestError(
+            f"{self.path}:{number} is no row of a selftest that this version can read.",
+            "Give another file; it will be created.",
+        )
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RequestError(
+            f"{path} cannot be read or written: {error.strerror}.", "Give a file in a folder of yours."
+        ) from error
+
+
+def code_digest(package: Path = PACKAGE) -> str:
+    """Return the digest of the code that decides about the outcome of a row."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        place = path.relative_to(package)
+        if place.parts[0] not in NO_PART_OF_A_RUN:
+            digest.update(f"{place.as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
