@@ -88,7 +88,8 @@ def dissect(model_type: str, catalog: Catalog) -> Anatomy:
 def _heads(config_class: type[PretrainedConfig], tasks: Mapping[str, Task]) -> list[Head]:
     found = []
     for name, task in tasks.items():
-        mapping = getattr(transformers, task.auto_class)._model_mapping
+        auto_class = getattr(transformers, task.auto_class, None)  # older versions lack some
+        mapping = auto_class._model_mapping if auto_class else {}
         if task.library != "transformers" or config_class not in mapping:
             continue
         classes = mapping[config_class]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -160,6 +161,10 @@ def _in_family(
     return Authored(draft, rows, left_out)
 
 
+SPARE = re.compile(r"mask$|token_type_ids$")
+"""Inputs that a model may want in another form than the family gives them, and can do without."""
+
+
 def _with_image_tokens(draft: Draft, task: str, bench: Workbench) -> Draft:
     """Find out how many placeholders an image needs, by trying."""
     if "image_tokens" not in draft.mandatory_axes or task not in draft.tasks:
@@ -181,8 +186,12 @@ def _alone(draft: Draft, task: str, bench: Workbench) -> Draft:
 
 def _with_outputs(draft: Draft, head: Head, bench: Workbench) -> Draft:
     """Keep the outputs that the model gives, in its order, and whose shape is the family's."""
+    try:
+        given = bench.answers(_alone(draft, head.task, bench), head.task)
+    except NeuronCatalogError:
+        draft = draft.with_inputs(tuple(name for name in draft.inputs if not SPARE.search(name)))
+        given = bench.answers(_alone(draft, head.task, bench), head.task)
     alone = _alone(draft, head.task, bench)
-    given = bench.answers(alone, head.task)
     planned = {tensor.name: tensor for tensor in bench.plan(alone, head.task)[0].outputs}
     fitting = tuple(
         name

@@ -33,6 +33,8 @@ TINY_AXES = {
     "num_mel_bins": 16,
     "num_channels": 3,
     "image_tokens": 16,
+    "context_length": 32,
+    "num_input_channels": 2,
 }
 """Axis → size in tiny models."""
 
@@ -53,7 +55,7 @@ KINDS = {
 """The first of these tasks that a model serves says what it is."""
 
 
-SENSES = {"pixel_values", "input_features", "input_values"}
+SENSES = {"pixel_values", "input_features", "input_values", "past_values"}
 """What a model sees or hears must be in its family: a row that leaves it out would prove nothing."""
 
 PARTNERS = {"decoder_input_ids", "bbox"}

@@ -44,6 +44,6 @@ class Draft:
         deviations = tuple(each for each in self.deviations if set(each["tasks"]) <= set(tasks))
         return replace(self, tasks=tasks, deviations=deviations)
 
-    def without_input(self, name: str) -> Draft:
-        """Return a draft that does not take an input."""
-        return replace(self, inputs=tuple(each for each in self.inputs if each != name))
+    def with_inputs(self, inputs: tuple[str, ...]) -> Draft:
+        """Return a draft that takes other inputs."""
+        return replace(self, inputs=inputs)

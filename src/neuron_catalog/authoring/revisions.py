@@ -36,9 +36,8 @@ def without_ignored_inputs(draft: Draft, row: Row, head: Head) -> Draft | None:
     """Leave out what the eager model ignores as well."""
     ignored = re.findall(r"(\w+) has no effect on any output: the eager model ignores it too", row.complaint)
     spare = [name for name in ignored if name in draft.inputs and name != head.model_class.main_input_name]
-    for name in spare:
-        draft = draft.without_input(name)
-    return draft if spare else None
+    kept = tuple(name for name in draft.inputs if name not in spare)
+    return draft.with_inputs(kept) if spare else None
 
 
 def with_cure(draft: Draft, row: Row, head: Head) -> Draft | None:

@@ -21,6 +21,8 @@ IMAGE = 32
 PATCH = 8
 FEED_FORWARD = 64
 EXPERTS = 4
+COLOURS = 4
+"""An image has so many channels at most; such a number in a list of widths stays."""
 ROTARY = 4
 CHANNELS = 16
 """Divisor of the widths of convolutions, and the narrowest one where heads stand in a ratio to them."""
@@ -67,7 +69,7 @@ class Shrinker:
     def _nested(self, config: PretrainedConfig, name: str, value: PretrainedConfig) -> dict[str, Any]:
         if isinstance(value, TimmBackboneConfig):
             return TINY_BACKBONE
-        nested = self.arguments(value) | _stages(value)
+        nested = _own(value) | self.arguments(value) | _stages(value)
         declared = type(config).sub_configs.get(name)
         generic = declared is not type(value)
         return {name: ({"model_type": value.model_type} if generic else {}) | nested} if nested else {}
@@ -81,6 +83,8 @@ class Shrinker:
             return VOCABULARY
         if value is None and name == "head_dim" and self.says_head_dim:
             return self.head_dim
+        if value is None and name == "rope_parameters" and self.says_sections:
+            return self._mapping({"rope_type": "default", "rope_theta": 10000.0})
         if isinstance(value, bool) or not isinstance(value, int):
             return value
         if name == "window_size" and hasattr(config, "image_size"):
@@ -123,7 +127,8 @@ class Shrinker:
             and max(values) > 16
         ):
             in_ratio = any(isinstance(each, list) for key, each in fields(config) if key.endswith("heads"))
-            return [_ratio(each, values) * CHANNELS if in_ratio else _divided(each) for each in values]
+            small = [_ratio(each, values) * CHANNELS if in_ratio else _divided(each) for each in values]
+            return [new if old > COLOURS else old for old, new in zip(values, small, strict=True)]
         if re.search(r"heads$", name):
             return [_ratio(each, values) for each in values]
         return value
@@ -137,10 +142,8 @@ class Shrinker:
         return self._ids[value]
 
     def broad(self, value: int) -> int:
-        """Shrink a width: those of the usual sizes become one, larger ones twice that."""
-        if value <= self.width:
-            return value
-        return self.width if value < 8192 else 2 * self.width
+        """Shrink a width: all that are larger become one."""
+        return min(value, self.width)
 
     def kv_heads(self, value: int) -> int:
         """Shrink the number of heads for keys and values."""
@@ -262,6 +265,13 @@ def fields(config: PretrainedConfig) -> Iterator[tuple[str, Any]]:
     for name in getattr(config, "__dataclass_fields__", {}):
         if (name not in common or name in type(config).sub_configs) and not name.startswith("_"):
             yield name, _get(config, name)
+
+
+def _own(config: PretrainedConfig) -> dict[str, Any]:
+    """What a nested config says otherwise than its class does: plain values only."""
+    default = dict(fields(type(config)()))
+    plain = {name: value for name, value in fields(config) if isinstance(value, (bool, int, float, str))}
+    return {name: value for name, value in plain.items() if value != default.get(name)}
 
 
 def _stages(config: PretrainedConfig) -> dict[str, Any]:

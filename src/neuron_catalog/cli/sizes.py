@@ -28,6 +28,9 @@ SIZES = {
     "audio_sequence_length": "Samples of a waveform.",
     "nb_max_frames": "Frames of a spectrogram.",
     "num_frames": "Frames of a clip.",
+    "num_images": "Images of a row of text.",
+    "context_length": "Steps of a time series.",
+    "num_input_channels": "Channels of a time series.",
     "num_mel_bins": "Frequency bands of a spectrogram.",
 }
 """Axis → help. A test holds this to the axes of the shipped families."""

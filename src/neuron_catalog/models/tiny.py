@@ -89,7 +89,7 @@ class TinySource:
 
 
 def _noise(parameter: Tensor) -> float:
-    if parameter.dim() < 2:
+    if parameter.dim() < 2 or not parameter.numel():
         return TINY_VECTOR_NOISE
     fan_in = parameter.numel() / parameter.shape[0]
     return float(TINY_MATRIX_GAIN / fan_in**0.5)
