@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,8 @@ from neuron_catalog.catalog.tiers import TIERS, lowest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "supported"
+SWEEP = ROOT / "tools" / "sweep.jsonl"
+"""What `tools/sweep.py` wrote: the version of transformers, then an outcome for each model type."""
 
 
 def page_texts() -> dict[Path, str]:
@@ -43,7 +46,31 @@ def page_texts() -> dict[Path, str]:
     index = jinja.get_template("index.md.j2").render(
         pages=pages, totals=totals, tiers=TIERS, versions=versions(catalog)
     )
-    return {**texts, PAGES / "README.md": index}
+    types = jinja.get_template("model-types.md.j2").render(**model_types(catalog))
+    return {**texts, PAGES / "README.md": index, PAGES / "model-types.md": types}
+
+
+def model_types(catalog: Catalog) -> dict[str, Any]:
+    """Return what the last sweep made of each model type: reproduced, written by hand, or not supported."""
+    first, *lines = SWEEP.read_text(encoding="utf-8").splitlines()
+    outcomes = {found["model_type"]: found for found in map(json.loads, lines)}
+    own = [name for name in catalog.architectures if catalog.get(name).library == "transformers"]
+    reproducible = [name for name in own if "tasks" in outcomes.get(name, {})]
+    failed = {name: found["reason"] for name, found in outcomes.items() if "reason" in found}
+    parts = [name for name, reason in failed.items() if "has no class for any task" in reason]
+    return {
+        "transformers": json.loads(first)["transformers"],
+        "reproducible": reproducible,
+        "others": sorted(set(own) - set(reproducible)),
+        "missing": [(n, shown(r)) for n, r in sorted(failed.items()) if n not in own and n not in parts],
+        "parts": len(parts),
+    }
+
+
+def shown(reason: str) -> str:
+    """Return a reason as one cell of a table."""
+    lines = [line.strip() for line in reason.splitlines() if not line.startswith("No task of")]
+    return (lines[0] if lines else reason).replace("|", "\\|").replace("<", "&lt;")[:200]
 
 
 def row(catalog: Catalog, name: str) -> dict[str, Any]:

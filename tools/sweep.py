@@ -107,7 +107,7 @@ def main() -> None:
             if text := outcome.pop("text", None):
                 (given.out / "architectures" / f"{outcome['model_type']}.yaml").write_text(text)
                 passed, rows = passed + 1, rows + len(outcome["tasks"])
-            log.write(json.dumps(outcome) + "\n")
+            log.write(json.dumps(outcome, ensure_ascii=False) + "\n")
             log.flush()
             said = ", ".join(outcome.get("tasks", ())) or outcome["reason"].replace("\n", " ")[:150]
             print(f"{number}/{len(types)} {outcome['model_type']} {outcome['seconds']} s: {said}", flush=True)

@@ -34,9 +34,9 @@ def test_new_reads_the_model_type_of_a_folder(run, checkpoint, tmp_path):
 
 
 def test_new_says_what_is_impossible(run):
-    code, _, err = run("new", "patchtst", "--yes")
+    code, _, err = run("new", "decision_transformer", "--yes")
     assert code == 4
-    assert "No family fits patchtst" in err
+    assert "No family fits decision_transformer" in err
 
 
 def test_explain_tells_tasks_evidence_and_the_command(run):
@@ -54,10 +54,10 @@ def test_explain_gives_the_command_with_sizes_for_a_folder(run, checkpoint):
 
 
 def test_explain_says_which_command_adds_what_is_missing(run):
-    code, out, _ = run("explain", "patchtst")
+    code, out, _ = run("explain", "decision_transformer")
     assert code == 0
-    assert "patchtst is not in the catalog" in out
-    assert "neuron-catalog new patchtst" in out
+    assert "decision_transformer is not in the catalog" in out
+    assert "neuron-catalog new decision_transformer" in out
 
 
 def test_explain_is_there_for_programs_too(run):
@@ -81,3 +81,25 @@ def test_a_hub_id_that_cannot_be_reached_is_refused_in_two_lines(run):
     assert code == 4
     assert "nobody/nothing is no folder" in err
     assert len(err.splitlines()) == 2
+
+
+def test_outdated_lists_what_only_transformers_has_and_what_only_the_catalog_has(run, tmp_path, catalog):
+    folder = tmp_path / "mine" / "architectures"
+    folder.mkdir(parents=True)
+    text = catalog.file_of("esm").read_text()
+    (folder / "esmer.yaml").write_text(text.replace("architecture: esm", "architecture: esmer"))
+    without = text.replace("  fill-mask: [logits]\n", "")
+    (folder / "esm.yaml").write_text(without)
+    code, out, _ = run("--catalog", "mine", "outdated", "--json")
+    found = {(change["kind"], change["architecture"]): change for change in json.loads(out)}
+    assert code == 0
+    assert found["added", "decision_transformer"]["remedy"] == "neuron-catalog new decision_transformer"
+    assert "did you mean esm" in found["removed", "esmer"]["remedy"]
+    assert "fill-mask" in found["task added", "esm"]["tasks"]
+
+
+def test_outdated_prints_a_table_or_changes_of_the_yaml(run):
+    _, table, _ = run("outdated")
+    assert "added" in table.splitlines()[-1]
+    _, text, _ = run("outdated", "--yaml")
+    assert "# decision_transformer: added\nneuron-catalog new decision_transformer" in text

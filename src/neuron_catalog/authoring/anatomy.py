@@ -12,7 +12,7 @@ import transformers
 from transformers import CONFIG_MAPPING, PretrainedConfig
 
 from neuron_catalog.catalog.index import Catalog
-from neuron_catalog.errors import RequestError, first_line, nearest
+from neuron_catalog.errors import RequestError, RequirementError, first_line, nearest
 from neuron_catalog.models.sources import quiet_transformers
 from neuron_catalog.schema.documents import Task
 
@@ -85,6 +85,15 @@ def dissect(model_type: str, catalog: Catalog) -> Anatomy:
     return Anatomy(model_type, title, config, heads, link[1] if link else None)
 
 
+def heads_of(model_type: str, catalog: Catalog) -> list[Head]:
+    """Return the classes that the installed transformers has for a model type and the catalog's tasks.
+
+    Raises:
+        RequirementError: if one of them needs a package that is not installed.
+    """
+    return _heads(CONFIG_MAPPING[model_type], catalog.tasks)
+
+
 def _heads(config_class: type[PretrainedConfig], tasks: Mapping[str, Task]) -> list[Head]:
     found = []
     for name, task in tasks.items():
@@ -92,7 +101,14 @@ def _heads(config_class: type[PretrainedConfig], tasks: Mapping[str, Task]) -> l
         mapping = auto_class._model_mapping if auto_class else {}
         if task.library != "transformers" or config_class not in mapping:
             continue
-        classes = mapping[config_class]
-        model_class = classes[0] if isinstance(classes, (list, tuple)) else classes
-        found.append(Head(name, model_class, tuple(inspect.signature(model_class.forward).parameters)))
+        try:
+            classes = mapping[config_class]
+            model_class = classes[0] if isinstance(classes, (list, tuple)) else classes
+            parameters = inspect.signature(model_class.forward).parameters
+        except (ImportError, ValueError) as error:  # another package is needed, or the class does not exist
+            raise RequirementError(
+                f"The class of {name} cannot be loaded: {' '.join(str(error).split())}",
+                "Install the package, or another version of transformers.",
+            ) from error
+        found.append(Head(name, model_class, tuple(parameters)))
     return found

@@ -55,7 +55,18 @@ KINDS = {
 """The first of these tasks that a model serves says what it is."""
 
 
-SENSES = {"pixel_values", "input_features", "input_values", "past_values"}
+SENSES = {
+    "pixel_values",
+    "input_features",
+    "input_values",
+    "past_values",
+    "audio_input_features",
+    "audio_prompt_latents",
+    "flattened_patches",
+    "image_pixel_values",
+    "visual_embeds",
+    "visual_feats",
+}
 """What a model sees or hears must be in its family: a row that leaves it out would prove nothing."""
 
 PARTNERS = {"decoder_input_ids", "bbox"}

@@ -1,14 +1,15 @@
-"""Commands that write catalog files and say what is missing: new, explain."""
+"""Commands that write catalog files and say what is missing: new, explain, outdated."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuron_catalog.cli.context import Json, catalog_of, print_json
+from neuron_catalog.cli.context import Json, catalog_of, print_columns, print_json
 from neuron_catalog.cli.printing import progress, say
 from neuron_catalog.errors import RequestError, VerificationError
 
@@ -26,6 +27,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command("new")(new)
     app.command("explain")(explain)
+    app.command("outdated")(outdated)
 
 
 def new(
@@ -72,6 +74,26 @@ def explain(context: typer.Context, model: Model, as_json: Json = False) -> None
         return
     for line in found["lines"]:
         say(line)
+
+
+def outdated(
+    context: typer.Context,
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="Print what to change in each file.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List what the installed transformers has and the catalog lacks, and the reverse."""
+    from neuron_catalog.authoring.changes import changes
+
+    found = changes(catalog_of(context))
+    if as_json:
+        print_json([vars(change) for change in found])
+    elif as_yaml:
+        for change in found:
+            say(f"# {change.architecture}: {change.kind}\n{change.remedy}")
+    else:
+        print_columns([(change.kind, change.architecture, ", ".join(change.tasks)) for change in found])
+        kinds = Counter(change.kind for change in found)
+        say(", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "Nothing differs.")
 
 
 def _asked(done: Authored) -> Authored:

@@ -12,7 +12,7 @@ from typer.main import get_group
 MODULES = {
     "building": ("export", "plan", "selftest", "validate"),
     "listing": ("list", "list-tasks", "show", "check"),
-    "authoring": ("new", "explain"),
+    "authoring": ("new", "explain", "outdated"),
     "artifacts": ("verify", "inspect", "doctor"),
 }
 """Module → the commands that its `register` adds, in the order of the help. A test holds both together."""

@@ -40,7 +40,7 @@ def require_supported(catalog: Catalog, model_type: str, library: Library = "tra
         )
     require_packages(catalog.get(name))
     if not known_to_transformers:
-        raise RequestError(
+        raise RequirementError(
             f"The installed {installed} does not know the model type {model_type!r}, "
             "although the catalog does.",
             "Upgrade transformers.",
