@@ -80,8 +80,11 @@ class Plan(Record):
     task: str
     library: str = "transformers"
     """The library that builds the eager model."""
-    auto_class: str
+    model_class: str
+    """The class that builds the eager model: the task's auto class, or the architecture's own."""
     runtime_class: str
+    attn_implementation: str | None = None
+    """Named if it is not the one that transformers chooses."""
     wrapper: str
     forward_arguments: dict[str, bool | int | float | str]
     axes: dict[str, int]

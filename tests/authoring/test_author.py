@@ -2,9 +2,10 @@
 
 import pytest
 import yaml
+from transformers import CONFIG_MAPPING
 
 from neuron_catalog import RequestError
-from neuron_catalog.authoring.anatomy import dissect
+from neuron_catalog.authoring.anatomy import checkpoint_of, dissect
 from neuron_catalog.authoring.author import author
 from neuron_catalog.authoring.compose import families_for
 from neuron_catalog.authoring.draft import Draft
@@ -51,6 +52,16 @@ def test_what_the_pad_id_decides_is_declared_with_the_reason(catalog):
     (deviation,) = author("gpt2", catalog).draft.deviations
     assert (deviation["check"], deviation["tasks"]) == ("masked_tokens_dead", ("text-classification",))
     assert "pad_token_id" in deviation["reason"]
+
+
+def test_a_class_that_no_auto_class_knows_is_named(catalog):
+    document = author("siglip_text_model", catalog).draft.document()
+    assert document["model_classes"] == {"feature-extraction": "SiglipTextModel"}
+
+
+@pytest.mark.parametrize("model_type", ["afmoe", "t5_gemma_module"])
+def test_a_link_that_is_no_checkpoint_is_not_taken_for_one(model_type):
+    assert checkpoint_of(CONFIG_MAPPING[model_type]) is None
 
 
 def test_the_file_names_the_checkpoint_of_the_documentation_or_the_given_one(catalog):

@@ -43,7 +43,7 @@ def test_list_has_a_line_for_each_architecture(run, catalog):
 def test_show_resolves_every_name(run):
     code, out, err = run("show", "esm")
     shown = yaml.safe_load(out)
-    assert shown["tasks"]["fill-mask"]["auto_class"] == "AutoModelForMaskedLM"
+    assert shown["tasks"]["fill-mask"]["model_class"] == "AutoModelForMaskedLM"
     assert shown["input_definitions"]["input_ids"]["fill"] == "random_ids"
     assert shown["axes"]["sequence_length"] == {"suggest": 128}
     assert shown["atol"] == 0.001

@@ -14,7 +14,7 @@ def text_plan(batch, length, vocab, pad, types):
     return Plan(
         architecture="any",
         task="any",
-        auto_class="AutoModel",
+        model_class="AutoModel",
         runtime_class="Any",
         wrapper="forward",
         forward_arguments={},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 from collections.abc import Mapping
@@ -9,15 +10,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import transformers
-from transformers import CONFIG_MAPPING, PretrainedConfig
+from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
 
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.errors import RequestError, RequirementError, first_line, nearest
 from neuron_catalog.models.sources import quiet_transformers
 from neuron_catalog.schema.documents import Task
 
-HUB_LINK = re.compile(r"\]\(https://huggingface\.co/([\w.-]+/[\w.-]+)\)")
+HUB_LINK = re.compile(
+    r"\]\(https://huggingface\.co/(?!(?:papers|docs|spaces|datasets|collections)/)([\w.-]+/[\w.-]+)\)"
+)
 """How the documentation of a config class links to a checkpoint."""
+
+PLACEHOLDER = re.compile(r"not_yet|todo|module-7b$", re.IGNORECASE)
+"""A checkpoint named like this stands for one that does not exist."""
+
+UNFIT = re.compile(r"For|WithProjection|LMHead|PreTrained")
+"""Parts of the names of classes that give more than hidden states."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,8 @@ class Head:
     task: str
     model_class: Any
     parameters: tuple[str, ...]
+    by_name: bool = False
+    """Whether no auto class leads to it."""
 
     @property
     def source(self) -> str:
@@ -49,8 +60,10 @@ class Anatomy:
 
     @property
     def main_input(self) -> str:
-        """The input without which the model cannot be called."""
-        return str(self.heads[0].model_class.main_input_name)
+        """The input that the model cannot do without: the one that its class names, if it takes it."""
+        first = self.heads[0]
+        named = str(first.model_class.main_input_name)
+        return named if named in first.parameters else first.parameters[1]
 
 
 def dissect(model_type: str, catalog: Catalog) -> Anatomy:
@@ -80,9 +93,14 @@ def dissect(model_type: str, catalog: Catalog) -> Anatomy:
             f"{model_type} has no class for any task of the catalog.",
             "It may be a part of another model; `neuron-catalog list-tasks` shows all tasks.",
         )
-    link = HUB_LINK.search(config_class.__doc__ or "")
     title = config_class.__name__.removesuffix("Config")
-    return Anatomy(model_type, title, config, heads, link[1] if link else None)
+    return Anatomy(model_type, title, config, heads, checkpoint_of(config_class))
+
+
+def checkpoint_of(config_class: type[PretrainedConfig]) -> str | None:
+    """Return the hub id of the first checkpoint that the documentation of a config class links to."""
+    links = HUB_LINK.findall(config_class.__doc__ or "")
+    return next((link for link in links if not PLACEHOLDER.search(link)), None)
 
 
 def heads_of(model_type: str, catalog: Catalog) -> list[Head]:
@@ -96,19 +114,49 @@ def heads_of(model_type: str, catalog: Catalog) -> list[Head]:
 
 def _heads(config_class: type[PretrainedConfig], tasks: Mapping[str, Task]) -> list[Head]:
     found = []
+    public = _public_classes(config_class)
     for name, task in tasks.items():
+        if task.library != "transformers":
+            continue
         auto_class = getattr(transformers, task.auto_class, None)  # older versions lack some
         mapping = auto_class._model_mapping if auto_class else {}
-        if task.library != "transformers" or config_class not in mapping:
-            continue
+        by_name = config_class not in mapping
         try:
-            classes = mapping[config_class]
-            model_class = classes[0] if isinstance(classes, (list, tuple)) else classes
+            chosen: Any = _by_name(public, task) if by_name else mapping[config_class]
+            if chosen is None:
+                continue
+            model_class = chosen[0] if isinstance(chosen, (list, tuple)) else chosen
             parameters = inspect.signature(model_class.forward).parameters
         except (ImportError, ValueError) as error:  # another package is needed, or the class does not exist
             raise RequirementError(
                 f"The class of {name} cannot be loaded: {' '.join(str(error).split())}",
                 "Install the package, or another version of transformers.",
             ) from error
-        found.append(Head(name, model_class, tuple(parameters)))
+        found.append(Head(name, model_class, tuple(parameters), by_name))
     return found
+
+
+def _public_classes(config_class: type[PretrainedConfig]) -> list[type]:
+    """The model classes that transformers offers to everyone for a config class."""
+    try:
+        module = importlib.import_module(config_class.__module__.replace(".configuration_", ".modeling_"))
+    except ImportError:  # there is none, or it needs another package
+        return []
+    return [
+        each
+        for name, each in vars(module).items()
+        if isinstance(each, type)
+        and issubclass(each, PreTrainedModel)
+        and getattr(each, "config_class", None) is config_class
+        and "forward" in vars(each)
+        and hasattr(transformers, name)
+    ]
+
+
+def _by_name(classes: list[type], task: Task) -> type | None:
+    """The class whose name says that it serves a task; for hidden states the plainest one."""
+    suffix = task.auto_class.removeprefix("AutoModel")
+    if suffix:
+        return next((each for each in classes if each.__name__.endswith(suffix)), None)
+    plain = [each for each in classes if not UNFIT.search(each.__name__)]
+    return next((each for each in plain if each.__name__.endswith("Model")), next(iter(plain), None))

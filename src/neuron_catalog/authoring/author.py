@@ -16,11 +16,11 @@ from neuron_catalog.authoring.compose import (
     IMAGE_TOKENS,
     families_for,
     first_draft,
-    summary,
     with_axes,
     with_inputs_in_use,
 )
 from neuron_catalog.authoring.draft import Draft
+from neuron_catalog.authoring.prose import summary
 from neuron_catalog.authoring.revisions import revised
 from neuron_catalog.authoring.shrink import Shrinker
 from neuron_catalog.authoring.trial import BUILDING_ERRORS, Workbench, workbench
@@ -59,7 +59,7 @@ class Authored:
         """Whether anything is left, and all of it passed."""
         return bool(self.rows) and all(row.passed for row in self.rows)
 
-    def saying(self, summary: str, checkpoint: str) -> Authored:
+    def saying(self, summary: str, checkpoint: str | None) -> Authored:
         """Return the same with other prose."""
         return replace(self, draft=replace(self.draft, summary=summary, checkpoint=checkpoint))
 

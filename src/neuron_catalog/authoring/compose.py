@@ -10,6 +10,7 @@ from transformers import PretrainedConfig
 
 from neuron_catalog.authoring.anatomy import Anatomy
 from neuron_catalog.authoring.draft import Draft
+from neuron_catalog.authoring.prose import summary
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.catalog.selection import axes_in_use, has_default
 from neuron_catalog.errors import RequestError
@@ -40,20 +41,6 @@ TINY_AXES = {
 
 IMAGE_TOKENS = (16, 4, 1, 17, 2, 8, 9, 5, 6, 36)
 """How many placeholders an image may need; no config says it in the same way as another."""
-
-KINDS = {
-    "zero-shot-image-classification": "texts and images in one space",
-    "text-generation": "decoder of texts",
-    "text2text-generation": "encoder and decoder of texts",
-    "fill-mask": "masked language model",
-    "automatic-speech-recognition": "speech encoder",
-    "object-detection": "detector of objects",
-    "depth-estimation": "estimator of depth",
-    "semantic-segmentation": "segmentation of images",
-    "image-classification": "image encoder",
-}
-"""The first of these tasks that a model serves says what it is."""
-
 
 SENSES = {
     "pixel_values",
@@ -109,11 +96,12 @@ def first_draft(
         architecture=anatomy.model_type,
         family=family.family,
         summary=summary(anatomy, family.family, [head.task for head in anatomy.heads]),
-        checkpoint=anatomy.checkpoint or "none is named in the model's documentation",
+        checkpoint=anatomy.checkpoint,
         normalized_config=alias_set,
         inputs=inputs,
         mandatory_axes=("batch_size",),
         tasks={head.task: ("unknown",) for head in anatomy.heads},
+        model_classes={head.task: head.model_class.__name__ for head in anatomy.heads if head.by_name},
         forward_arguments={"use_cache": False} if use_cache else {},
         tiny={"config": dict(tiny), "axes": {}},
     )
@@ -222,11 +210,3 @@ def _has_value(name: str, dims: Dims) -> bool:
         return name in dims.aliases and dims.value(name) is not None
     except RequestError:
         return False
-
-
-def summary(anatomy: Anatomy, family: str, tasks: Iterable[str]) -> str:
-    """Say in a line what a model is, from the tasks that it serves."""
-    served = set(tasks)
-    kind = next((kind for task, kind in KINDS.items() if task in served), family.replace("-", " "))
-    experts = any(name.endswith("experts_per_tok") for name in vars(anatomy.config))
-    return f"{anatomy.title}, {kind}{' with a mixture of experts' if experts else ''}."

@@ -16,13 +16,15 @@ class Draft:
     architecture: str
     family: str
     summary: str
-    checkpoint: str
+    checkpoint: str | None
     normalized_config: str
     inputs: tuple[str, ...]
     mandatory_axes: tuple[str, ...]
     limits: tuple[Mapping[str, str], ...] = ()
     tasks: Mapping[str, tuple[str, ...]]
+    model_classes: Mapping[str, str] = field(default_factory=dict)
     forward_arguments: Mapping[str, Any] = field(default_factory=dict)
+    attn_implementation: str | None = None
     cures: tuple[str, ...] = ()
     tiny: Mapping[str, Any]
     deviations: tuple[Mapping[str, Any], ...] = ()
@@ -40,9 +42,10 @@ class Draft:
         return self.with_tasks({name: outputs for name, outputs in self.tasks.items() if name != task})
 
     def with_tasks(self, tasks: Mapping[str, tuple[str, ...]]) -> Draft:
-        """Return a draft that serves other tasks; deviations of those that are gone go too."""
+        """Return a draft that serves other tasks; what is said of those that are gone goes too."""
         deviations = tuple(each for each in self.deviations if set(each["tasks"]) <= set(tasks))
-        return replace(self, tasks=tasks, deviations=deviations)
+        classes = {task: name for task, name in self.model_classes.items() if task in tasks}
+        return replace(self, tasks=tasks, deviations=deviations, model_classes=classes)
 
     def with_inputs(self, inputs: tuple[str, ...]) -> Draft:
         """Return a draft that takes other inputs."""

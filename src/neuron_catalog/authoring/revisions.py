@@ -19,9 +19,13 @@ CURES_BY_COMPLAINT = {
 }
 """Part of what the tracer says → the cure; see `models/cures.py`."""
 
-FOUND_BY_ID = (
-    "The head finds the last token by its id, the rightmost that is not pad_token_id, not by the mask."
-)
+FOUND_OTHERWISE = {
+    "pad_token_id": (
+        "The head finds the last token by its id, the rightmost that is not pad_token_id, not by the mask."
+    ),
+    "[:, -1, :]": "The head reads the last position, masked or not.",
+}
+"""Part of a forward's source → why masked tokens matter to it."""
 
 
 def revised(draft: Draft, row: Row, head: Head) -> Draft | None:
@@ -58,12 +62,24 @@ def with_batched_experts(draft: Draft, row: Row, head: Head) -> Draft | None:
     return replace(draft, cures=(*draft.cures, "batched_experts"))
 
 
-def with_token_found_by_id(draft: Draft, row: Row, head: Head) -> Draft | None:
-    """Declare that masked tokens matter, where the forward looks for the pad id and nothing else is wrong."""
-    failed = [check.name for check in row.checks if check.status == "failed"]
-    if failed != ["masked_tokens_dead"] or "pad_token_id" not in head.source:
+def with_eager_attention(draft: Draft, row: Row, head: Head) -> Draft | None:
+    """A mask of ones is left out of the fused attention, and what it said besides padding is lost with it.
+
+    Then the graph, which cannot leave it out, is right, and the eager model is wrong.
+    """
+    del head
+    if "values:" not in row.complaint or draft.attn_implementation:
         return None
-    deviation = {"check": "masked_tokens_dead", "tasks": (row.task,), "reason": FOUND_BY_ID}
+    return replace(draft, attn_implementation="eager")
+
+
+def with_token_found_otherwise(draft: Draft, row: Row, head: Head) -> Draft | None:
+    """Declare that masked tokens matter, if the forward does not ask the mask and nothing else is wrong."""
+    failed = [check.name for check in row.checks if check.status == "failed"]
+    reason = next((why for part, why in FOUND_OTHERWISE.items() if part in head.source), None)
+    if failed != ["masked_tokens_dead"] or reason is None:
+        return None
+    deviation = {"check": "masked_tokens_dead", "tasks": (row.task,), "reason": reason}
     return replace(draft, deviations=(*draft.deviations, deviation))
 
 
@@ -71,5 +87,6 @@ REVISIONS: tuple[Callable[[Draft, Row, Head], Draft | None], ...] = (
     without_ignored_inputs,
     with_cure,
     with_batched_experts,
-    with_token_found_by_id,
+    with_eager_attention,
+    with_token_found_otherwise,
 )

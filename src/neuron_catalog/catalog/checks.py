@@ -189,6 +189,9 @@ def _check_promises(entry: Entry[Architecture], family: Family) -> Iterator[Find
     if looser and architecture.atol_reason is None:
         message = f"atol is looser than the family's {family.atol}"
         yield source.finding(("atol",), "NC308", message, "add atol_reason with the measured difference")
+    yield from unknown(
+        entry, ("model_classes",), architecture.model_classes, architecture.tasks, "task of this architecture"
+    )
     for position, deviation in enumerate(architecture.deviations):
         where: YamlPath = ("deviations", position, "tasks")
         yield from unknown(entry, where, deviation.tasks, architecture.tasks, "task of this architecture")

@@ -205,6 +205,10 @@ class Catalog:
             )
         return task
 
+    def model_class(self, name: str, task: str) -> str:
+        """Return the name of the transformers class that builds an architecture's model for a task."""
+        return self.get(name).model_classes.get(task) or self.tasks[task].auto_class
+
     def definition(self, name: str) -> str:
         """Return the digest of all that the catalog says about an architecture."""
         from neuron_catalog.catalog.evidence import definition_digest

@@ -100,8 +100,8 @@ def _asked(done: Authored) -> Authored:
     """Let a human decide what no program knows, on a terminal."""
     say(done.draft.text())
     summary = typer.prompt("Summary, in one sentence", default=done.draft.summary)
-    checkpoint = typer.prompt("A small checkpoint on the hub", default=done.draft.checkpoint)
-    return done.saying(summary, checkpoint)
+    checkpoint = typer.prompt("A small checkpoint on the hub, if any", default=done.draft.checkpoint or "")
+    return done.saying(summary, checkpoint or None)
 
 
 def _facts(done: Authored, target: Path, findings: list[str]) -> dict[str, Any]:

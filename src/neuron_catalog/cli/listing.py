@@ -83,7 +83,7 @@ def show(context: typer.Context, architecture: Architecture, as_json: Json = Fal
             task: {
                 "inputs": list(catalog.inputs(architecture, task)),
                 "outputs": list(outputs),
-                "auto_class": catalog.tasks[task].auto_class,
+                "model_class": catalog.model_class(architecture, task),
                 "runtime_class": catalog.tasks[task].runtime_class,
                 "mandatory_axes": list(catalog.mandatory_axes(architecture, task)),
                 "tier": tiers[task],

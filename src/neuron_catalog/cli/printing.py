@@ -102,7 +102,7 @@ def _print_values(check: Check, manifest: Manifest) -> None:
 
 def print_plan(plan: Plan) -> None:
     """Print every tensor of a plan with names and sizes of its dimensions."""
-    say(f"{plan.architecture} for {plan.task} ({plan.auto_class}, wrapper {plan.wrapper})")
+    say(f"{plan.architecture} for {plan.task} ({plan.model_class}, wrapper {plan.wrapper})")
     for title, tensors in (("inputs", plan.inputs), ("outputs", plan.outputs)):
         say(f"{title}:")
         for tensor in tensors:

@@ -22,7 +22,6 @@ from neuron_catalog.models.sources import (
     PREPROCESSING_FILES,
     CheckpointSource,
     EagerModel,
-    attention,
     copy_matching,
     hub_errors,
     quiet_transformers,
@@ -146,7 +145,7 @@ class SentenceTinySource(TinySource):
 
 
 def _model_arguments(plan: Plan) -> dict[str, Any]:
-    chosen = attention(plan)
+    chosen = plan.attn_implementation
     return {"dtype": torch.float32} | ({"attn_implementation": chosen} if chosen else {})
 
 

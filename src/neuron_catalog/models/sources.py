@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PretrainedConfig
 
-from neuron_catalog.errors import RequestError, first_line
+from neuron_catalog.errors import RequestError, RequirementError, first_line
 from neuron_catalog.manifest import Plan
 
 PREPROCESSING_FILES = (
@@ -118,10 +118,10 @@ class CheckpointSource:
         self.require_safetensors(Path(self.model))
         with torch.random.fork_rng(devices=[]), hub_errors(self.model), quiet_transformers():
             torch.manual_seed(self.seed)
-            model, loading = auto_class(plan).from_pretrained(
+            model, loading = model_class(plan).from_pretrained(
                 self.model,
                 dtype=torch.float32,
-                attn_implementation=attention(plan),
+                attn_implementation=plan.attn_implementation,
                 use_safetensors=None if self.allow_pickle else True,
                 trust_remote_code=self.trust_remote_code,
                 output_loading_info=True,
@@ -232,11 +232,17 @@ def hub_errors(model: str) -> Iterator[None]:
         ) from error
 
 
-def auto_class(plan: Plan) -> Any:
-    """Return the transformers class that builds the model for the plan's task."""
-    return getattr(transformers, plan.auto_class)
+def model_class(plan: Plan) -> Any:
+    """Return the transformers class that builds the model for the plan's task.
 
-
-def attention(plan: Plan) -> str | None:
-    """Only the eager attention returns its weights."""
-    return "eager" if "output_attentions" in plan.options else None
+    Raises:
+        RequirementError: if the installed transformers has no such class.
+    """
+    try:
+        return getattr(transformers, plan.model_class)
+    except AttributeError:
+        raise RequirementError(
+            f"The installed transformers {transformers.__version__} has no class {plan.model_class}, "
+            f"which {plan.architecture} needs for {plan.task}.",
+            "Upgrade transformers.",
+        ) from None

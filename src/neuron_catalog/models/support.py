@@ -85,7 +85,8 @@ def task_of(catalog: Catalog, name: str, config: PretrainedConfig) -> str:
     if library != "transformers":
         found = [task for task in supported if catalog.tasks[task].library == library]
     else:
-        found = [task for task in supported if trained & _class_names(catalog.tasks[task].auto_class, config)]
+        classes = {task: _class_names(catalog.model_class(name, task), config) for task in supported}
+        found = [task for task in supported if trained & classes[task]]
     if len(found) == 1:
         return found[0]
     named = ", ".join(sorted(trained)) or "nothing"
@@ -96,9 +97,14 @@ def task_of(catalog: Catalog, name: str, config: PretrainedConfig) -> str:
     )
 
 
-def _class_names(auto_class: str, config: PretrainedConfig) -> set[str]:
-    """Return the names of the model classes that an auto class builds from this kind of config."""
-    mapping = getattr(transformers, auto_class)._model_mapping
+def _class_names(model_class: str, config: PretrainedConfig) -> set[str]:
+    """Return the names of the model classes that an auto class builds from this kind of config.
+
+    A class that is none builds itself.
+    """
+    mapping = getattr(getattr(transformers, model_class), "_model_mapping", None)
+    if mapping is None:
+        return {model_class}
     if type(config) not in mapping:
         return set()
     classes = mapping[type(config)]

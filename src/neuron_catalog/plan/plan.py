@@ -61,8 +61,9 @@ def make_plan(catalog: Catalog, name: str, task: str, config: Any, choices: Choi
         architecture=name,
         task=task,
         library=architecture.library,
-        auto_class=catalog.tasks[task].auto_class,
+        model_class=catalog.model_class(name, task),
         runtime_class=catalog.tasks[task].runtime_class,
+        attn_implementation=_attention(architecture, choices.options),
         wrapper=architecture.wrapper,
         forward_arguments={**architecture.forward_arguments, **dict.fromkeys(sorted(choices.options), True)},
         axes=dict(binding.dims.axes),
@@ -238,6 +239,11 @@ def _refuse_size(name: str, axis: str, chosen: int | None, wanted: int) -> NoRet
         f"{axis} {chosen} does not fit this {name} model: its config says {wanted}.",
         f"Leave --{axis} out, or use {wanted}.",
     )
+
+
+def _attention(architecture: Architecture, options: Iterable[str]) -> str | None:
+    """Only the eager attention returns its weights."""
+    return "eager" if "output_attentions" in options else architecture.attn_implementation
 
 
 def _dynamic_axes(family: Family, inputs: tuple[InputTensor, ...]) -> tuple[str, ...]:

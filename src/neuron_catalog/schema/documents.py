@@ -22,6 +22,7 @@ from neuron_catalog.schema.tensors import (
 )
 from neuron_catalog.schema.words import (
     ArchitectureName,
+    AttentionName,
     ClassName,
     ConfigPath,
     Cure,
@@ -133,17 +134,21 @@ class Architecture(Strict):
     library: Library = "transformers"
     """The library that builds its models."""
     summary: Sentence
-    checkpoint: Sentence
-    """A well-known checkpoint on the Hugging Face hub."""
+    checkpoint: Sentence | None = None
+    """A well-known checkpoint on the Hugging Face hub, if there is one."""
     normalized_config: FamilyName
     inputs: NonEmptyList[InputUse]
     mandatory_axes: NonEmptyList[DimName]
     limits: List[Limit] = ()
     tasks: NonEmptyMap[TaskName, NonEmptyList[OutputName]]
     """Task → its outputs, in the order in which the graph returns them."""
+    model_classes: FrozenMap[TaskName, ClassName] = {}
+    """Task → transformers' class for it, where the task's auto class does not know this model type."""
     wrapper: WrapperName = "forward"
     forward_arguments: FrozenMap[str, Scalar] = {}
     """Constants passed to `forward`, such as `use_cache: false`."""
+    attn_implementation: AttentionName | None = None
+    """The attention of the eager model too, for models that compute something else with the usual one."""
     cures: List[Cure] = ()
     """What tracing needs, by name."""
     atol: PositiveFloat | None = None

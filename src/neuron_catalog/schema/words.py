@@ -12,7 +12,7 @@ MODEL_TYPE = r"^[a-zA-Z0-9]+([-_.][a-zA-Z0-9]+)*$"
 SHAPE_WORD = r"^([a-z][a-z0-9_]*|_|\.\.\.)$"
 OUTPUT_NAME = r"^[a-z][a-z0-9_]*(\.[a-z0-9][a-z0-9_]*)*$"
 DOTTED_PATH = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
-CLASS_NAME = r"^[A-Z][A-Za-z0-9]*$"
+CLASS_NAME = r"^[A-Z][A-Za-z0-9_]*$"
 
 SPELLINGS = {
     LOWER_DASHED: "lower-case words joined by dashes, such as fill-mask",
@@ -62,6 +62,9 @@ each row true; boxes of ordered corners from 0 to 1000."""
 
 Cure = Literal["plain_autograd", "integer_padding", "integer_scalars", "broadcast_masks", "batched_experts"]
 """What tracing needs for this architecture, entered for one export and undone after it."""
+
+AttentionName = Literal["eager"]
+"""How attention is computed, where the one that transformers chooses goes wrong."""
 
 Library = Literal["transformers", "sentence_transformers"]
 """The Python package that builds the eager model. An architecture of another library than transformers is
