@@ -164,7 +164,7 @@ def test_the_name_of_a_task_wins_over_a_synonym_of_another(overlay):
 def test_an_unsupported_task_brings_the_supported_ones(catalog):
     with pytest.raises(RequestError) as caught:
         catalog.mandatory_axes("phi", "fill-mask")
-    supported = "feature-extraction, text-classification, token-classification"
+    supported = "feature-extraction, text-classification, token-classification, text-generation"
     assert cause(caught) == f"phi has no task 'fill-mask'; it supports: {supported}."
 
 

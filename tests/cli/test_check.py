@@ -177,7 +177,7 @@ def test_fix_rewrites_and_then_checks(run, architectures):
     file.write_text(UNTIDY)
     code, out, err = run("check", "--fix", "mine/architectures/toy.yaml")
     assert (code, out) == (3, "rewritten: mine/architectures/toy.yaml\n")
-    assert "mine/architectures/toy.yaml:2:1: NC201 the key 'checkpoint' is missing here" in err
+    assert "mine/architectures/toy.yaml:2:1: NC201 the key 'summary' is missing here" in err
     assert file.read_text().splitlines()[1:] == ["architecture: toy  # a toy", "family: text-encoder"]
     assert run("check", "--fix", "mine/architectures/toy.yaml")[:2] == (3, "")
 

@@ -131,10 +131,10 @@ def test_config_that_is_no_json(run, folder):
 
 
 def test_three_sentences_for_unsupported_model_types(catalog, folder, run, tmp_path, monkeypatch):
-    edit_config(folder, model_type="led")
+    edit_config(folder, model_type="rag")
     code, out, err = run("plan", "--model", str(folder), *SIZES)
     assert code == 4
-    assert "The model type 'led' is not in the catalog, although transformers" in err
+    assert "The model type 'rag' is not in the catalog, although transformers" in err
 
     edit_config(folder, model_type="brand_new")
     code, out, err = run("plan", "--model", str(folder), *SIZES)

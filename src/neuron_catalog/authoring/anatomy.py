@@ -113,30 +113,31 @@ def heads_of(model_type: str, catalog: Catalog) -> list[Head]:
 
 
 def _heads(config_class: type[PretrainedConfig], tasks: Mapping[str, Task]) -> list[Head]:
-    found = []
-    public = _public_classes(config_class)
-    for name, task in tasks.items():
-        if task.library != "transformers":
-            continue
-        auto_class = getattr(transformers, task.auto_class, None)  # older versions lack some
-        mapping = auto_class._model_mapping if auto_class else {}
-        by_name = config_class not in mapping
-        try:
-            chosen: Any = _by_name(public, task) if by_name else mapping[config_class]
-            if chosen is None:
-                continue
-            model_class = chosen[0] if isinstance(chosen, (list, tuple)) else chosen
-            parameters = inspect.signature(model_class.forward).parameters
-        except (ImportError, ValueError) as error:  # another package is needed, or the class does not exist
-            raise RequirementError(
-                f"The class of {name} cannot be loaded: {' '.join(str(error).split())}",
-                "Install the package, or another version of transformers.",
-            ) from error
-        found.append(Head(name, model_class, tuple(parameters), by_name))
-    return found
+    """The classes that auto classes lead to; if there is none, those that say by name what they serve."""
+    own = {name: task for name, task in tasks.items() if task.library == "transformers"}
+    found = [_by_mapping(config_class, name, task) for name, task in own.items()]
+    if not any(found):
+        public = _public_classes(config_class)
+        found = [_by_name(public, name, task) for name, task in own.items()]
+    return [head for head in found if head]
 
 
-def _public_classes(config_class: type[PretrainedConfig]) -> list[type]:
+def _by_mapping(config_class: type[PretrainedConfig], name: str, task: Task) -> Head | None:
+    auto_class = getattr(transformers, task.auto_class, None)  # older versions lack some
+    if auto_class is None or config_class not in auto_class._model_mapping:
+        return None
+    try:
+        classes = auto_class._model_mapping[config_class]
+        model_class = classes[0] if isinstance(classes, (list, tuple)) else classes
+        return Head(name, model_class, tuple(inspect.signature(model_class.forward).parameters))
+    except (ImportError, ValueError) as error:  # another package is needed, or the class does not exist
+        raise RequirementError(
+            f"The class of {name} cannot be loaded: {' '.join(str(error).split())}",
+            "Install the package, or another version of transformers.",
+        ) from error
+
+
+def _public_classes(config_class: type[PretrainedConfig]) -> list[Any]:
     """The model classes that transformers offers to everyone for a config class."""
     try:
         module = importlib.import_module(config_class.__module__.replace(".configuration_", ".modeling_"))
@@ -153,10 +154,13 @@ def _public_classes(config_class: type[PretrainedConfig]) -> list[type]:
     ]
 
 
-def _by_name(classes: list[type], task: Task) -> type | None:
-    """The class whose name says that it serves a task; for hidden states the plainest one."""
-    suffix = task.auto_class.removeprefix("AutoModel")
-    if suffix:
-        return next((each for each in classes if each.__name__.endswith(suffix)), None)
-    plain = [each for each in classes if not UNFIT.search(each.__name__)]
-    return next((each for each in plain if each.__name__.endswith("Model")), next(iter(plain), None))
+def _by_name(classes: list[Any], task: str, entry: Task) -> Head | None:
+    """The class whose name ends as the auto class's does; for hidden states the plainest one."""
+    suffix = entry.auto_class.removeprefix("AutoModel")
+    fitting = [each for each in classes if suffix and each.__name__.endswith(suffix)]
+    if not suffix:
+        plain = [each for each in classes if not UNFIT.search(each.__name__)]
+        fitting = [each for each in plain if each.__name__.endswith("Model")] or plain
+    if not fitting:
+        return None
+    return Head(task, fitting[0], tuple(inspect.signature(fitting[0].forward).parameters), by_name=True)

@@ -82,15 +82,19 @@ def author(
     reasons: dict[str, str] = {}
     with workbench(catalog) as bench:
         for tiny, config in _tiny_configs(anatomy, reasons):
+            partly: Authored | None = None
             for family in families_for(anatomy, catalog):
                 on_step(f"Drafting {model_type} as {family.family}")
                 authored = _in_family(anatomy, family, bench, tiny, config)
                 if authored is None:
                     continue
-                if authored.passed:
+                if authored.passed and anatomy.heads[0].task in authored.draft.tasks:
                     return authored.saying(authored.draft.summary, checkpoint or authored.draft.checkpoint)
+                partly = partly or (authored if authored.passed else None)
                 for task, reason in authored.left_out.items():
                     reasons.setdefault(f"{task} as {family.family}", reason)
+            if partly:  # no family serves the model without its head
+                return partly.saying(partly.draft.summary, checkpoint or partly.draft.checkpoint)
     detail = "\n".join(f"  {task}: {reason}" for task, reason in reasons.items())
     raise RequestError(
         f"No task of {model_type} passes.\n{detail}" if reasons else f"No family fits {model_type}.",
@@ -198,9 +202,10 @@ def _with_outputs(draft: Draft, head: Head, bench: Workbench) -> Draft:
         for name, value in given.items()
         if name in planned and value.is_floating_point() and planned[name].fits(tuple(value.shape))
     )
-    if not fitting:
-        shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in given.items())
-        raise RequestError(f"it gives no output that family {draft.family} knows: {shapes or 'no tensor'}")
+    scores = [name for name in given if name == "logits"]
+    if not fitting or not set(scores) <= set(fitting):  # a head without its scores would prove nothing
+        shapes = ", ".join(f"{name} {tuple(given[name].shape)}" for name in scores or given)
+        raise RequestError(f"family {draft.family} knows no output such as {shapes or 'none at all'}")
     return replace(draft, tasks={**draft.tasks, head.task: fitting})
 
 

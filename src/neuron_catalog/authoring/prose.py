@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from transformers import PretrainedConfig
@@ -27,13 +28,15 @@ KINDS = {
 """The first of these tasks that a model serves says what it is; if it serves none, its family does."""
 
 LAYERS = {
-    "sliding_attention": "sliding windows",
-    "chunked_attention": "attention in chunks",
-    "linear_attention": "linear attention",
-    "mamba": "state-space layers",
-    "mamba2": "state-space layers",
-    "conv": "short convolutions",
-    "recurrent": "recurrent layers",
+    re.compile(pattern): trait
+    for pattern, trait in (
+        ("sliding", "sliding windows"),
+        ("chunked", "attention in chunks"),
+        ("linear_attention", "linear attention"),
+        ("^mamba", "state-space layers"),
+        ("^conv", "short convolutions"),
+        ("recurrent", "recurrent layers"),
+    )
 }
 """Kind of layer, as configs list them → what it brings."""
 
@@ -55,4 +58,5 @@ def _traits(config: PretrainedConfig) -> Iterator[str]:
         yield "latent attention"
     elif said.get("num_key_value_heads") and said["num_key_value_heads"] != said.get("num_attention_heads"):
         yield "grouped queries"
-    yield from (LAYERS[kind] for kind in said.get("layer_types") or () if kind in LAYERS)
+    for kind in said.get("layer_types") or ():
+        yield from (trait for pattern, trait in LAYERS.items() if pattern.search(kind))
