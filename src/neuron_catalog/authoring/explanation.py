@@ -6,11 +6,15 @@ A folder or a model type needs no network, and nothing here imports torch.
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from packaging.specifiers import SpecifierSet
+
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.errors import RequestError, nearest
+from neuron_catalog.schema.documents import VersionBound
 
 
 def model_type_of(model: str) -> tuple[str, str | None]:
@@ -58,11 +62,7 @@ def explanation(model: str, catalog: Catalog) -> dict[str, Any]:
     """
     model_type, _ = model_type_of(model)
     if model_type not in catalog.architectures:
-        lines = [
-            f"{model_type} is not in the catalog; {nearest(model_type, catalog.architectures)}",
-            f"Write its file, and see which tasks pass: neuron-catalog new {model}",
-        ]
-        return {"model_type": model_type, "supported": False, "lines": lines}
+        return {"model_type": model_type, "supported": False, "lines": _missing(model, model_type, catalog)}
     architecture = catalog.get(model_type)
     tasks = {task: _task(catalog, model_type, task) for task in architecture.tasks}
     lines = [f"{model_type} is supported: {architecture.summary}"]
@@ -71,10 +71,35 @@ def explanation(model: str, catalog: Catalog) -> dict[str, Any]:
         lines += [f"  {task}: {facts['tier']} ({proofs})", f"    needs {', '.join(facts['mandatory_axes'])}"]
     for package, bound in architecture.requires.items():
         concerned = f" for {', '.join(bound.tasks)}" if bound.tasks else ""
-        lines.append(f"  needs {package}{bound.version}{concerned}: {bound.reason}")
+        lines.append(
+            f"  needs {package}{bound.version}{concerned} ({_installed(bound, package)}): {bound.reason}"
+        )
     lines += [f"  known issue on {i.backend} ({i.ref}): {i.effect}" for i in architecture.known_issues]
     facts = {"model_type": model_type, "supported": True, "family": architecture.family, "tasks": tasks}
     return {**facts, "lines": [*lines, f"Export it: {_command(model, model_type, catalog)}"]}
+
+
+def _missing(model: str, model_type: str, catalog: Catalog) -> list[str]:
+    from transformers import __version__
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    absent = f"{model_type} is not in the catalog"
+    if model_type not in CONFIG_MAPPING_NAMES:
+        near = nearest(model_type, sorted({*catalog.architectures, *CONFIG_MAPPING_NAMES}))
+        return [f"{absent}, and the installed transformers {__version__} does not know it; {near}"]
+    return [
+        f"{absent}, although transformers {__version__} knows it.",
+        f"Write its file, and see which tasks pass or what stands in the way: neuron-catalog new {model}",
+    ]
+
+
+def _installed(bound: VersionBound, package: str) -> str:
+    try:
+        version = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none is installed"
+    fits = SpecifierSet(bound.version).contains(version, prereleases=True)
+    return f"{version} is installed" if fits else f"not so {version}, which is installed"
 
 
 def _task(catalog: Catalog, name: str, task: str) -> dict[str, Any]:
