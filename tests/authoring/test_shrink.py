@@ -52,3 +52,42 @@ def test_heads_divide_widths():
     arguments = Shrinker().arguments(CONFIG_MAPPING["swin"]())
     widths = [arguments["embed_dim"] * 2**stage for stage in range(len(arguments["depths"]))]
     assert all(width % heads == 0 for width, heads in zip(widths, arguments["num_heads"], strict=True))
+
+
+def test_what_is_said_of_each_layer_is_kept_for_the_layers_that_are_left():
+    arguments = Shrinker().arguments(CONFIG_MAPPING["gemma3n_text"]())
+    kinds = arguments["layer_types"]
+    assert arguments["num_hidden_layers"] == len(kinds) == len(arguments["intermediate_size"])
+    shared = arguments["num_kv_shared_layers"]
+    assert set(kinds[-shared:]) == set(kinds[:-shared])
+
+
+def test_each_pair_of_kinds_of_layer_is_kept_and_what_numbers_the_layers_numbers_those():
+    arguments = Shrinker().arguments(CONFIG_MAPPING["mistral_large4_text"]())
+    assert set(arguments["mlp_layer_types"]) == {"dense", "sparse"}
+    assert arguments["kv_source_layers"] == list(range(arguments["num_hidden_layers"]))
+
+
+@pytest.mark.parametrize("model_type", ["zamba2", "lfm2_moe", "dots1", "nemotron", "deepseek_v4"])
+def test_what_the_defaults_leave_open_can_be_said(model_type):
+    way = Shrinker(width=64, grouped=False, says_open=True, two_of_each=True)
+    arguments = way.arguments(CONFIG_MAPPING[model_type]())
+    with torch.device("meta"):
+        model = AutoModel.from_config(AutoConfig.for_model(model_type, **arguments))
+    assert sum(parameter.numel() for parameter in model.parameters()) < 1_500_000
+
+
+def test_open_numbers_are_said_on_request_only():
+    config = CONFIG_MAPPING["dots1"]()
+    assert "n_routed_experts" not in Shrinker().arguments(config)
+    assert Shrinker(says_open=True).arguments(config)["n_routed_experts"] == 4
+
+
+def test_a_default_is_the_first_of_the_choices():
+    assert Shrinker().arguments(CONFIG_MAPPING["xmod"]())["default_language"] == "en_XX"
+
+
+def test_a_part_of_a_head_that_is_rotated_has_two_channels():
+    arguments = Shrinker().arguments(CONFIG_MAPPING["deepseek_v4"]())
+    assert arguments["head_dim"] * arguments["partial_rotary_factor"] >= 2
+    assert arguments["rope_parameters"]["main"]["partial_rotary_factor"] == arguments["partial_rotary_factor"]

@@ -6,13 +6,17 @@ small numbers, wherever they stand in nested configs. What comes out are argumen
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import PretrainedConfig, ResNetConfig, TimmBackboneConfig
+from transformers.configuration_utils import ALLOWED_ATTN_LAYER_TYPES
 
-from neuron_catalog.authoring.shrink_rules import LAYERS, ROTARY, VOCABULARY, Scale
+from neuron_catalog.authoring.shrink_rules import LARGE, LAYERS, ROTARY, TOKEN, VOCABULARY, Scale
 
 
 @dataclass
@@ -21,6 +25,10 @@ class Shrinker(Scale):
 
     says_head_dim: bool = False
     """Whether a head's width that the defaults leave open is said."""
+    says_open: bool = False
+    """Whether all other sizes and choices that the defaults leave open are said."""
+    two_of_each: bool = False
+    """Whether two layers of each kind are kept, where there are several kinds."""
     says_sections: bool = False
     """Whether the sections of rotary embeddings of images are said."""
 
@@ -47,33 +55,60 @@ class Shrinker(Scale):
 
     def _value(self, name: str, value: Any, config: PretrainedConfig) -> Any:
         if isinstance(value, Mapping):
-            return self._mapping(value)
+            return self._mapping(name, value)
         if isinstance(value, (list, tuple)):
             return self._list(name, value, config)
-        if value is None and name == "vocab_size":
-            return VOCABULARY
-        if value is None and name == "head_dim" and self.says_head_dim:
-            return self.head_dim
-        if value is None and name == "rope_parameters" and self.says_sections:
-            return self._mapping({"rope_type": "default", "rope_theta": 10000.0})
+        if value is None or value == {}:
+            return self._open(name, value, config)
+        if ROTATED.search(name) and value:
+            return self.rotated_part(value)
         if isinstance(value, bool) or not isinstance(value, int):
             return value
         if name == "window_size" and hasattr(config, "image_size"):
             return min(value, 2)
         if name == "head_dim" and hasattr(config, "expand"):
             return self.state_head(value)
-        if name == "head_dim" and hasattr(config, "qk_rope_head_dim"):
+        if name == "head_dim" and "qk_rope_head_dim" in config.__dataclass_fields__:
             return min(value, ROTARY)
         return self.number(name, value)
 
-    def _mapping(self, value: Mapping[str, Any]) -> Any:
-        """Rotary embeddings of images divide half a head among time, height and width."""
-        if not ("mrope_section" in value or (self.says_sections and "rope_type" in value)):
+    def _open(self, name: str, value: Any, config: PretrainedConfig) -> Any:
+        """Say what the defaults leave open: a size as large as sizes may be, or the first of the choices."""
+        if name == "vocab_size" and value is None:
+            return VOCABULARY
+        if name == "head_dim" and (self.says_head_dim or self.says_open):
+            return self.head_dim
+        if name == "rope_parameters" and value is None and self.says_sections:
+            return self._mapping(name, ROTARY_EMBEDDING)
+        if name.startswith("default_") and (choices := _get(config, f"{name.removeprefix('default_')}s")):
+            return next(iter(choices))
+        if not self.says_open:
             return value
-        half = self.head_dim // 2
+        if name == "layer_types":
+            return (_kinds_in_code(config) * LAYERS)[: max(LAYERS, len(_kinds_in_code(config)))] or value
+        if name == "rope_parameters" and value == {}:
+            return dict.fromkeys(_get(config, "layer_types") or (), ROTARY_EMBEDDING)
+        small = self.number(name, LARGE) if INTEGER.search(_type_of(config, name)) else LARGE
+        return value if small == LARGE or TOKEN.search(name) else small
+
+    def _mapping(self, name: str, value: Mapping[str, Any]) -> Any:
+        """Rotary embeddings of images divide half a head among time, height and width."""
+        small = {
+            key: self._mapping(key, each)
+            if isinstance(each, Mapping)
+            else self.number(name, each)
+            if type(each) is int
+            else self.rotated_part(each)
+            if ROTATED.search(key) and each
+            else each
+            for key, each in value.items()
+        }
+        if not ("mrope_section" in value or (self.says_sections and "rope_type" in value)):
+            return small
+        half = int(self.head_dim * small.get("partial_rotary_factor", 1)) // 2
         first = half - 2 * (half // 3) if half % 3 else half // 3
         sections = [first, half // 3, half // 3]
-        return {**value, "mrope_section": sections}
+        return {**small, "mrope_section": sections}
 
     def _list(self, name: str, value: Any, config: PretrainedConfig) -> Any:
         values = list(value)
@@ -101,22 +136,51 @@ class Shrinker(Scale):
         return new
 
     def _depth(self, config: PretrainedConfig, found: dict[str, Any]) -> dict[str, Any]:
-        """Keep one layer of each kind, and as many layers as there are outputs of layers."""
+        """Keep as many layers as there are outputs of layers, or one of each kind."""
         names = dict(fields(config))
         name = next((each for each in DEPTHS if each in names), None)
-        kinds = list(dict.fromkeys(_get(config, "layer_types") or ()))
         asked = [len(value) for key, value in found.items() if key.endswith("out_indices")]
         if name is None or not isinstance(names[name], int):
             return {}
         if asked:
             return {name: max(asked)}
-        if len(kinds) < 2:
+        return self._layers(config, name)
+
+    def _layers(self, config: PretrainedConfig, depth: str) -> dict[str, Any]:
+        """Keep one layer of each kind, and what is said of it in lists that have an entry for each layer.
+
+        Where the last layers take keys and values from earlier ones, each kind is kept among both.
+        """
+        names = dict(fields(config))
+        lists = {
+            key: list(value)
+            for key, value in names.items()
+            if isinstance(value, (list, tuple)) and len(value) == names[depth]
+        }
+        rows = [*zip(*(values for key, values in lists.items() if KINDS.search(key)), strict=True)]
+        kept = [rows.index(row) for row in dict.fromkeys(rows)]
+        if len(kept) < 2:
             return {}
-        count = max(LAYERS, len(kinds))
-        return {name: count} | ({"layer_types": (kinds * LAYERS)[:count]} if "layer_types" in names else {})
+        shared = {key: len(kept) for key, value in names.items() if SHARED.search(key) and value}
+        kept = kept * 2 if shared or self.two_of_each else kept
+        said = {key: self._entries(key, values, kept, config) for key, values in lists.items()}
+        return {depth: len(kept), **said, **shared}
+
+    def _entries(self, name: str, values: list[Any], kept: list[int], config: PretrainedConfig) -> list[Any]:
+        """Return the entries of the layers that are kept; what numbers the layers numbers those."""
+        if values == list(range(len(values))):
+            return list(range(len(kept)))
+        return [self._value(name.removesuffix("_per_layer"), values[layer], config) for layer in kept]
 
 
 DEPTHS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
+
+KINDS = re.compile(r"^(layer_types|mlp_layer_types|indexer_types|layers_block_type)$")
+"""Lists of what kind each layer is, or a part of it."""
+
+ROTATED = re.compile(r"^(partial_rotary_factor|rotary_pct)$")
+
+SHARED = re.compile(r"kv_shared_layers$")
 
 TINY_BACKBONE: dict[str, Any] = {
     "use_timm_backbone": False,
@@ -133,6 +197,11 @@ TINY_BACKBONE: dict[str, Any] = {
 """In place of a backbone from another package: any convolutional network that transformers has will do."""
 
 
+ROTARY_EMBEDDING = {"rope_type": "default", "rope_theta": 10000.0}
+
+INTEGER = re.compile(r"\bint\b")
+
+
 def fields(config: PretrainedConfig) -> Iterator[tuple[str, Any]]:
     """Yield the names and values of a config's own arguments."""
     common = set(getattr(PretrainedConfig, "__dataclass_fields__", {}))
@@ -146,6 +215,21 @@ def _own(config: PretrainedConfig) -> dict[str, Any]:
     default = dict(fields(type(config)()))
     plain = {name: value for name, value in fields(config) if isinstance(value, (bool, int, float, str))}
     return {name: value for name, value in plain.items() if value != default.get(name)}
+
+
+def _type_of(config: PretrainedConfig, name: str) -> str:
+    declared = getattr(config, "__dataclass_fields__", {})
+    return str(declared[name].type) if name in declared else ""
+
+
+def _kinds_in_code(config: PretrainedConfig) -> list[str]:
+    """The kinds of layer that the code of the config's model names."""
+    code = inspect.getsource(importlib.import_module(_modeling(config)))
+    return [kind for kind in ALLOWED_ATTN_LAYER_TYPES if f'"{kind}"' in code]
+
+
+def _modeling(config: PretrainedConfig) -> str:
+    return type(config).__module__.replace(".configuration_", ".modeling_")
 
 
 def _stages(config: PretrainedConfig) -> dict[str, Any]:

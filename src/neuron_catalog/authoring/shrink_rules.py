@@ -20,11 +20,18 @@ ROTARY = 4
 CHANNELS = 16
 """Divisor of the widths of convolutions, and the narrowest one where heads stand in a ratio to them."""
 
+LARGE = 2**30
+"""A number that every rule makes smaller."""
+
 Number = Callable[["Scale", int], int]
 
 
 def _at_most(limit: int) -> Number:
     return lambda _scale, value: min(value, limit)
+
+
+def _at_least(least: int) -> Number:
+    return lambda _scale, value: least if value >= LARGE else max(value, least)
 
 
 @dataclass
@@ -89,6 +96,14 @@ class Scale:
         """Shrink the width of a head."""
         return min(value, self.head_dim)
 
+    def rotated_head(self, value: int) -> int:
+        """Shrink the width of a head of which a part of its own is rotated."""
+        return min(value, self.head_dim + ROTARY)
+
+    def rotated_part(self, value: float) -> float:
+        """Enlarge the part of a head that is rotated, until it has two channels at least."""
+        return max(value, 2 / self.head_dim)
+
     def state_head(self, value: int) -> int:
         """Shrink the width of a head of a state-space layer, which is twice as wide as the model."""
         return min(value, 2 * self.head_dim)
@@ -107,13 +122,18 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"vocab_size|n_words|n_token$|vocab$", _at_most(VOCABULARY)),
         (r"(n_group|topk_group)$|n_shared_experts|num_shared|first_k_dense_replace", _at_most(1)),
         (r"experts_per_tok|top_?k|experts_per_token|moe_k$", _at_most(2)),
-        (r"layer_period$", _at_most(2)),
+        (r"layer_period$|compress_ra(te|tio)|kpool$", _at_most(2)),
+        (r"indexer_budget", _at_most(4)),
+        (r"indexer_kv_heads", _at_most(1)),
         (r"layer_offset$", _at_most(1)),
         (r"experts$", _at_most(EXPERTS)),
         (r"(key_value|kv)_heads|attention_groups", Scale.kv_heads),
         (r"heads$|^n_head$|num_head$", _at_most(HEADS)),
         (r"mamba_(d_head|head_?dim)", Scale.state_head),
         (r"rotary_dim|rope_head_dim", _at_most(ROTARY)),
+        (r"^qk_head_dim", Scale.rotated_head),
+        (r"prediction_length|label_length", _at_most(8)),
+        (r"num_time_features", _at_least(2)),
         (r"n_groups$", _at_most(1)),
         (r"feature_projection_input_dim|input_feat", _at_most(16)),
         (r"head_dim|d_kv$|kv_channels|key_length|value_length|head_size", Scale.one_head),
@@ -140,7 +160,7 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"num_groups$", _at_most(4)),
         (
             r"hidden_size|d_model|n_embd|embed_dim|^dim$|emb_dim|hidden_dim|embedding_size|embedding_dim|_dim$|"
-            r"width$|_embed$|d_embed|inner_dim|n_embed|_channels$|proj_size|_features$|_size$",
+            r"width$|_embed$|d_embed|inner_dim|n_embed|d_latents|_channels$|proj_size|_features$|_size$",
             Scale.broad,
         ),
     )
