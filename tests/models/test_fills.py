@@ -126,6 +126,13 @@ def test_boxes_have_ordered_corners_on_the_page_changed_or_not(shape, seed):
         assert box.max() <= 1000
 
 
+def test_changed_boxes_are_elsewhere_from_each_other():
+    spec = tensor("boxes", (1, 5, 4), "int64")
+    value = FILLS["boxes"](spec, torch.Generator().manual_seed(0))
+    before, after = (boxes[:, 1:] - boxes[:, :-1] for boxes in (value, changed(spec, value)))
+    assert (before != after).any()
+
+
 @settings(deadline=None)
 @given(shapes, st.integers(0, 2**31))
 def test_noise_is_normal_and_changes_its_sign(shape, seed):

@@ -12,6 +12,9 @@ from neuron_catalog.manifest import InputTensor, Plan
 
 Inputs = dict[str, Tensor]
 
+LARGEST_COORDINATE = 1000
+"""Of a box; pages are measured in thousandths."""
+
 Pattern = Literal["full", "right_padded", "mixed_lengths"]
 """How a mask is laid out: no padding; every row cut at one length; a length of its own for each row."""
 
@@ -101,7 +104,7 @@ def over(mask: Tensor, value: Tensor) -> Tensor:
 
 
 def changed(tensor: InputTensor, value: Tensor) -> Tensor:
-    """Return a value that differs everywhere it can: the next id, the opposite mask or sign, a moved box.
+    """Return a value that differs everywhere it can: the next id, the opposite mask or sign, a mirrored box.
 
     The opposite mask keeps the first entry, since a row of zeros means nothing. It also masks early tokens,
     which a decoder notices where it would not notice longer padding.
@@ -112,8 +115,8 @@ def changed(tensor: InputTensor, value: Tensor) -> Tensor:
         opposite = 1 - value
         opposite[..., 0] = 1
         return opposite
-    if tensor.fill == "boxes":
-        return value + 1
+    if tensor.fill == "boxes":  # not moved alike: a model may see where boxes are from each other only
+        return LARGEST_COORDINATE - value[..., [2, 3, 0, 1]]
     return ~value if tensor.dtype == "bool" else -value
 
 
