@@ -81,7 +81,7 @@ def test_the_file_is_short_and_says_no_default(catalog):
         ("berd", "does not know the model type 'berd'; did you mean bert"),
         ("clip_text_model_with_projection", "does not know"),
         ("sam_mask_decoder", "has no class for any task of the catalog"),
-        ("decision_transformer", "No family fits decision_transformer"),
+        ("clvp", "No family fits clvp"),
         ("layoutlmv2", "requires the detectron2 library"),
     ],
 )

@@ -46,6 +46,21 @@ def _tokens_and_patches(sequence_length: int, height: int, width: int, patch_siz
     return sequence_length + 1 + _num_patches(height, width, patch_size)
 
 
+def _tokens_and_regions(sequence_length: int, num_regions: int) -> int:
+    """Tokens, then the regions of the image (`VisualBertEmbeddings.forward`)."""
+    return sequence_length + num_regions
+
+
+def _steps_with_lags(context_length: int, lags_sequence: Any) -> Any:
+    """The values that are looked at, and the earlier ones that the longest lag reaches back to."""
+    return context_length + max(lags_sequence)
+
+
+def _single_value() -> int:
+    """A number for each step, in a dimension of its own."""
+    return 1
+
+
 def _box_corners() -> int:
     """Left, top, right and bottom."""
     return 4
@@ -59,7 +74,10 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "num_hidden_states": _num_hidden_states,
     "num_patches": _num_patches,
     "positions_after_padding": _positions_after_padding,
+    "single_value": _single_value,
+    "steps_with_lags": _steps_with_lags,
     "tokens_and_patches": _tokens_and_patches,
+    "tokens_and_regions": _tokens_and_regions,
 }
 
 

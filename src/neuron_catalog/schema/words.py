@@ -100,9 +100,12 @@ DERIVED_DIMS: dict[str, tuple[str, ...]] = {
     "num_hidden_states": ("num_hidden_layers",),
     "num_patches": ("height", "width", "patch_size"),
     "positions_after_padding": ("max_position_embeddings", "pad_token_id"),
+    "single_value": (),
+    "steps_with_lags": ("context_length", "lags_sequence"),
     "tokens_and_patches": ("sequence_length", "height", "width", "patch_size"),
+    "tokens_and_regions": ("sequence_length", "num_regions"),
 }
 """Derived dim → the axes and normalized-config keys it is computed from, by a function in `plan/dims.py`."""
 
-BEGINS_WITH = {"tokens_and_patches": "sequence_length"}
+BEGINS_WITH = {"tokens_and_patches": "sequence_length", "tokens_and_regions": "sequence_length"}
 """Derived dim → the axis whose positions come first in it; those after them are never masked."""
