@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
-from neuron_catalog.authoring.anatomy import Anatomy
+from neuron_catalog.authoring.anatomy import Anatomy, Head
 from neuron_catalog.authoring.draft import Draft
 from neuron_catalog.authoring.prose import summary
 from neuron_catalog.catalog.index import Catalog
@@ -36,6 +36,8 @@ TINY_AXES = {
     "image_tokens": 16,
     "context_length": 32,
     "num_input_channels": 2,
+    "num_regions": 5,
+    "episode_length": 12,
 }
 """Axis → size in tiny models."""
 
@@ -100,7 +102,7 @@ def first_draft(
         normalized_config=alias_set,
         inputs=inputs,
         mandatory_axes=("batch_size",),
-        tasks={head.task: ("unknown",) for head in anatomy.heads},
+        tasks={head.task: ("unknown",) for head in anatomy.heads if _fits(head, family, catalog)},
         model_classes={head.task: head.model_class.__name__ for head in anatomy.heads if head.by_name},
         forward_arguments={"use_cache": False} if use_cache else {},
         tiny={"config": dict(tiny), "axes": {}},
@@ -108,6 +110,19 @@ def first_draft(
     tasks = {task: tuple(_outputs(family, task, dims, _axes(draft, catalog, task))) for task in draft.tasks}
     tasks = {task: outputs for task, outputs in tasks.items() if outputs}
     return with_axes(draft.with_tasks(tasks), catalog) if tasks else None
+
+
+def _fits(head: Head, family: Family, catalog: Catalog) -> bool:
+    """Whether a family has all that a head may see or hear, and says what comes out if any family does."""
+    if not SENSES & set(head.parameters) <= set(family.inputs):
+        return False
+    if catalog.tasks[head.task].auto_class == "AutoModel" or _says(family, head.task):
+        return True
+    return not any(_says(other, head.task) for other in catalog.families.values())
+
+
+def _says(family: Family, task: str) -> bool:
+    return any(task in output for output in family.outputs.values() if isinstance(output, Mapping))
 
 
 def with_axes(draft: Draft, catalog: Catalog) -> Draft:
