@@ -147,3 +147,9 @@ def test_a_cure_is_tried_once(catalog):
 def test_leaking_padding_is_not_excused_where_no_pad_id_is_looked_for(catalog):
     row = failed(masked_tokens_dead="logits differs by 1.0")
     assert revised(draft(), row, head(catalog)) is None
+
+
+def test_a_part_that_names_the_input_of_the_whole_has_an_input_of_its_own(catalog):
+    assert dissect("sam3_lite_text_text_model", catalog).main_input == "input_ids"
+    assert dissect("blip_2_qformer", catalog).main_input == "query_embeds"
+    assert dissect("vit", catalog).main_input == "pixel_values"

@@ -91,3 +91,14 @@ def test_a_part_of_a_head_that_is_rotated_has_two_channels():
     arguments = Shrinker().arguments(CONFIG_MAPPING["deepseek_v4"]())
     assert arguments["head_dim"] * arguments["partial_rotary_factor"] >= 2
     assert arguments["rope_parameters"]["main"]["partial_rotary_factor"] == arguments["partial_rotary_factor"]
+
+
+def test_a_kernel_keeps_its_middle():
+    assert Shrinker().number("conv_kernel_size", 65) == 31
+    assert Shrinker().number("conv_kernel_size", 3) == 3
+    assert Shrinker().number("conv_kernel_size", 128) == 32
+
+
+def test_what_is_twice_as_wide_stays_twice_as_wide():
+    arguments = Shrinker().arguments(CONFIG_MAPPING["zamba"]())
+    assert arguments["attention_hidden_size"] == 2 * arguments["hidden_size"]

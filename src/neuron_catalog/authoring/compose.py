@@ -37,6 +37,8 @@ TINY_AXES = {
     "context_length": 32,
     "num_input_channels": 2,
     "num_regions": 5,
+    "num_queries": 6,
+    "features_length": 9,
     "episode_length": 12,
 }
 """Axis → size in tiny models."""
@@ -94,16 +96,17 @@ def first_draft(
     if anatomy.main_input not in inputs:
         return None
     use_cache = any("use_cache" in head.parameters for head in anatomy.heads)
+    heads = [head for head in anatomy.heads if _fits(head, family, catalog)]
     draft = Draft(
         architecture=anatomy.model_type,
         family=family.family,
-        summary=summary(anatomy, family.family, [head.task for head in anatomy.heads]),
+        summary=summary(anatomy, family.family, [head.task for head in heads]),
         checkpoint=anatomy.checkpoint,
         normalized_config=alias_set,
         inputs=inputs,
         mandatory_axes=("batch_size",),
-        tasks={head.task: ("unknown",) for head in anatomy.heads if _fits(head, family, catalog)},
-        model_classes={head.task: head.model_class.__name__ for head in anatomy.heads if head.by_name},
+        tasks={head.task: ("unknown",) for head in heads},
+        model_classes={head.task: head.model_class.__name__ for head in heads if head.by_name},
         forward_arguments={"use_cache": False} if use_cache else {},
         tiny={"config": dict(tiny), "axes": {}},
     )

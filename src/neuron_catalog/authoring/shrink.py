@@ -54,16 +54,18 @@ class Shrinker(Scale):
         return {name: ({"model_type": value.model_type} if generic else {}) | nested} if nested else {}
 
     def _value(self, name: str, value: Any, config: PretrainedConfig) -> Any:
+        if value is None or value == {}:
+            return self._open(name, value, config)
         if isinstance(value, Mapping):
             return self._mapping(name, value)
         if isinstance(value, (list, tuple)):
             return self._list(name, value, config)
-        if value is None or value == {}:
-            return self._open(name, value, config)
         if ROTATED.search(name) and value:
             return self.rotated_part(value)
         if isinstance(value, bool) or not isinstance(value, int):
             return value
+        if name == "attention_hidden_size" and value == 2 * _get(config, "hidden_size"):
+            return 2 * self.broad(value)  # attention sees the embeddings beside what layers made of them
         if name == "window_size" and hasattr(config, "image_size"):
             return min(value, 2)
         if name == "head_dim" and hasattr(config, "expand"):

@@ -104,6 +104,10 @@ class Scale:
         """Enlarge the part of a head that is rotated, until it has two channels at least."""
         return max(value, 2 / self.head_dim)
 
+    def kernel(self, value: int) -> int:
+        """Shrink the width of a kernel; one that has a middle keeps it."""
+        return min(value, self.width - value % 2)
+
     def state_head(self, value: int) -> int:
         """Shrink the width of a head of a state-space layer, which is twice as wide as the model."""
         return min(value, 2 * self.head_dim)
@@ -139,6 +143,7 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"head_dim|d_kv$|kv_channels|key_length|value_length|head_size", Scale.one_head),
         (r"max_2d_position", _at_most(1024)),
         (r"coordinate_size", _at_most(6)),
+        (r"kernel_size$", Scale.kernel),
         (r"shape_size", _at_most(4)),
         (
             r"position_embeddings|n_positions|max_seq|seq_len|seq_length|context_length|max_length|_positions$",
