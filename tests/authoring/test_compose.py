@@ -19,4 +19,4 @@ def test_a_head_that_sees_images_is_not_served_by_a_family_of_texts(catalog):
 
 def test_a_task_of_which_other_families_say_what_comes_out_is_left_to_them(catalog):
     assert "fill-mask" in tasks_as("bert", "text-encoder", catalog)
-    assert "fill-mask" not in tasks_as("bart", "text-to-text", catalog)
+    assert "image-text-to-text" not in tasks_as("diffusion_gemma", "text-to-text", catalog)

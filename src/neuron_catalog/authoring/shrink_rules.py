@@ -124,7 +124,10 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (TOKEN.pattern, Scale.token),
         (r"type_vocab", _at_most(4)),
         (r"vocab_size|n_words|n_token$|vocab$", _at_most(VOCABULARY)),
-        (r"(n_group|topk_group)$|n_shared_experts|num_shared|first_k_dense_replace", _at_most(1)),
+        (
+            r"(n_group|topk_group)$|n_shared_experts|num_shared|first_k_dense_replace|num_dense_layers",
+            _at_most(1),
+        ),
         (r"experts_per_tok|top_?k|experts_per_token|moe_k$", _at_most(2)),
         (r"layer_period$|compress_ra(te|tio)|kpool$", _at_most(2)),
         (r"indexer_budget", _at_most(4)),
