@@ -29,6 +29,8 @@ TINY_AXES = {
     "height": 64,
     "width": 64,
     "audio_sequence_length": 6400,
+    "audio_channels": 1,
+    "audio_tokens": 16,
     "nb_max_frames": 24,
     "num_frames": 4,
     "num_mel_bins": 16,
@@ -39,8 +41,6 @@ TINY_AXES = {
 }
 """Axis → size in tiny models."""
 
-IMAGE_TOKENS = (16, 4, 1, 17, 2, 8, 9, 5, 6, 36)
-"""How many placeholders an image may need; no config says it in the same way as another."""
 
 SENSES = {
     "pixel_values",
@@ -55,6 +55,9 @@ SENSES = {
     "visual_feats",
 }
 """What a model sees or hears must be in its family: a row that leaves it out would prove nothing."""
+
+SWITCHED_OFF = ("use_cache", "sample")
+"""Arguments of a forward that are false here: a cache kept from call to call, numbers drawn by chance."""
 
 PARTNERS = {"decoder_input_ids", "bbox"}
 """Inputs that make a family another one: a model without them does not belong there."""
@@ -91,7 +94,7 @@ def first_draft(
     inputs = tuple(name for name in inputs if _known(_dims_of(family, name), family, dims))
     if anatomy.main_input not in inputs:
         return None
-    use_cache = any("use_cache" in head.parameters for head in anatomy.heads)
+    taken = {name for head in anatomy.heads for name in head.parameters}
     draft = Draft(
         architecture=anatomy.model_type,
         family=family.family,
@@ -102,7 +105,7 @@ def first_draft(
         mandatory_axes=("batch_size",),
         tasks={head.task: ("unknown",) for head in anatomy.heads},
         model_classes={head.task: head.model_class.__name__ for head in anatomy.heads if head.by_name},
-        forward_arguments={"use_cache": False} if use_cache else {},
+        forward_arguments={name: False for name in SWITCHED_OFF if name in taken},
         tiny={"config": dict(tiny), "axes": {}},
     )
     tasks = {task: tuple(_outputs(family, task, dims, _axes(draft, catalog, task))) for task in draft.tasks}

@@ -44,6 +44,8 @@ class Shrinker:
     """Whether there may be fewer heads for keys and values than for queries."""
     says_head_dim: bool = False
     """Whether a head's width that the defaults leave open is said."""
+    derives: bool = False
+    """Whether what the class derives from other sizes is left to it."""
     says_sections: bool = False
     """Whether the sections of rotary embeddings of images are said."""
     _ids: dict[int, int] = field(default_factory=dict)
@@ -59,6 +61,8 @@ class Shrinker:
         for name, value in fields(config):
             if isinstance(value, PretrainedConfig):
                 found |= self._nested(config, name, value)
+                continue
+            if self.derives and _is_derived(config, name, value):
                 continue
             small = self._value(name, value, config)
             if small != value:
@@ -89,6 +93,8 @@ class Shrinker:
             return value
         if name == "window_size" and hasattr(config, "image_size"):
             return min(value, 2)
+        if name == "window_size" and hasattr(config, "downsample_rate"):
+            return min(value, 2 * int(config.downsample_rate))
         if name == "head_dim" and hasattr(config, "expand"):
             return self.state_head(value)
         if name == "head_dim" and hasattr(config, "qk_rope_head_dim"):
@@ -225,6 +231,8 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"heads$|^n_head$|num_head$", _at_most(HEADS)),
         (r"mamba_(d_head|head_?dim)", Shrinker.state_head),
         (r"rotary_dim|rope_head_dim", _at_most(ROTARY)),
+        (r"upsample_groups$", Shrinker.broad),  # as many as channels
+        (r"num_filters$", _at_most(4)),  # the first of widths that double
         (r"n_groups$", _at_most(1)),
         (r"feature_projection_input_dim|input_feat", _at_most(16)),
         (r"head_dim|d_kv$|kv_channels|key_length|value_length|head_size", Shrinker.one_head),
@@ -283,6 +291,10 @@ def _stages(config: PretrainedConfig) -> dict[str, Any]:
     if name is None:
         return {"out_indices": indices}
     return {name: len(indices), "out_indices": list(range(1, len(indices) + 1))}
+
+
+def _is_derived(config: PretrainedConfig, name: str, value: Any) -> bool:
+    return value is not None and config.__dataclass_fields__[name].default is None
 
 
 def _get(config: PretrainedConfig, name: str) -> Any:

@@ -56,9 +56,9 @@ Size = Annotated[int, Field(ge=1)]
 
 Dtype = Literal["int64", "int32", "float32", "bool"]
 
-Fill = Literal["random_ids", "padded_mask", "random_normal", "random_halves", "boxes"]
+Fill = Literal["random_ids", "padded_mask", "random_normal", "random_halves", "boxes", "ones"]
 """How example values are made: random integers below a bound; ones followed by zeros; normal noise; half of
-each row true; boxes of ordered corners from 0 to 1000."""
+each row true; boxes of ordered corners from 0 to 1000; ones only, where nothing can be padding."""
 
 Cure = Literal["plain_autograd", "integer_padding", "integer_scalars", "broadcast_masks", "batched_experts"]
 """What tracing needs for this architecture, entered for one export and undone after it."""
