@@ -30,6 +30,8 @@ TINY_AXES = {
     "width": 64,
     "audio_sequence_length": 6400,
     "audio_channels": 1,
+    "audio_batch_size": 2,
+    "frame_size": 64,
     "audio_tokens": 16,
     "nb_max_frames": 24,
     "num_frames": 4,
@@ -71,7 +73,8 @@ def families_for(anatomy: Anatomy, catalog: Catalog) -> Iterator[Family]:
     def fits(family: Family) -> bool:
         inputs = set(family.inputs)
         sees = senses <= inputs and (not inputs & SENSES or bool(inputs & senses))
-        return anatomy.main_input in inputs and sees and inputs & PARTNERS <= taken
+        partners = inputs & PARTNERS | {name for name, tensor in family.inputs.items() if tensor.holds}
+        return anatomy.main_input in inputs and sees and partners <= taken
 
     def rank(family: Family) -> tuple[int, int, int]:
         inputs, tasks = set(family.inputs), {head.task for head in anatomy.heads}

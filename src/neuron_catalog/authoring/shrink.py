@@ -89,6 +89,8 @@ class Shrinker:
             return self.head_dim
         if value is None and name == "rope_parameters" and self.says_sections:
             return self._mapping({"rope_type": "default", "rope_theta": 10000.0})
+        if value is None and PLACEHOLDER.search(name):
+            return self.token(VOCABULARY + len(self._ids))
         if isinstance(value, bool) or not isinstance(value, int):
             return value
         if name == "window_size" and hasattr(config, "image_size"):
@@ -202,6 +204,8 @@ DEPTHS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 
 TOKEN = re.compile(r"_token_(id|index|ids)$|_token$")
 
+PLACEHOLDER = re.compile(r"^(audio|image|video)_token_(id|index)$")
+
 TINY_BACKBONE: dict[str, Any] = {
     "use_timm_backbone": False,
     "use_pretrained_backbone": False,
@@ -255,6 +259,7 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"num_mel_bins|mel_bins|n_mels|feature_size", _at_most(16)),
         (r"tokens_per_image", _at_most(4)),
         (r"num_queries|query_tokens|num_latents|num_query", _at_most(6)),
+        (r"chunk_\w+_context$", _at_most(2)),
         (r"chunk_size|chunk_length", _at_most(8)),
         (r"num_groups$", _at_most(4)),
         (

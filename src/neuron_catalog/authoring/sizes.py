@@ -19,8 +19,11 @@ COUNTS = (16, 4, 1, 17, 2, 8, 9, 5, 6, 36)
 COUNT_TOLD = re.compile(r"do not match, tokens: ([1-9]\d*), features:? ([1-9]\d*)")
 """How transformers complains of a wrong number of placeholders: those of all rows, and how many it needs."""
 
-MULTIPLE_TOLD = re.compile(r"multiple of .*?(\d+)\)?, but got (\d+)")
+MULTIPLE_TOLD = re.compile(r"multiple of .*?(?P<wanted>\d+)\)?, but got (?P<given>\d+)")
 """How it complains of a length that it cannot divide: what it divides by, and the length."""
+
+WIDTH_TOLD = re.compile(r"size of tensor a \((?P<given>\d+)\) must match the size of tensor b \((?P<wanted>\d+)\)")
+"""How torch complains of an input that is not as wide as a weight."""
 
 TEXT = 12
 """Tokens of a tiny text beside its placeholders."""
@@ -33,7 +36,7 @@ def with_accepted_sizes(draft: Draft, task: str, bench: Workbench) -> Draft:
     """
     if task not in draft.tasks:
         return draft
-    draft = _divisible(draft, task, bench)
+    draft = _as_told(draft, task, bench)
     axis = next((each for each in PLACEHOLDERS if each in draft.mandatory_axes), None)
     if axis is None:
         return draft
@@ -45,14 +48,15 @@ def with_accepted_sizes(draft: Draft, task: str, bench: Workbench) -> Draft:
     return draft
 
 
-def _divisible(draft: Draft, task: str, bench: Workbench) -> Draft:
-    told = MULTIPLE_TOLD.search(_complaint(draft, task, bench))
-    axes = draft.tiny["axes"]
-    wrong = next((axis for axis, size in axes.items() if told and size == int(told[2])), None)
-    if told is None or wrong is None:
+def _as_told(draft: Draft, task: str, bench: Workbench) -> Draft:
+    """Give the axis whose size the model complains of the next size that it says."""
+    complaint = _complaint(draft, task, bench)
+    told = MULTIPLE_TOLD.search(complaint) or WIDTH_TOLD.search(complaint)
+    if told is None:
         return draft
-    whole = -(-int(told[2]) // int(told[1])) * int(told[1])
-    return _sized(draft, {wrong: whole})
+    given, wanted = int(told["given"]), int(told["wanted"])
+    wrong = [axis for axis, size in draft.tiny["axes"].items() if size == given]
+    return _sized(draft, {wrong[0]: -(-given // wanted) * wanted}) if len(wrong) == 1 else draft
 
 
 def _counted(draft: Draft, axis: str, task: str, bench: Workbench) -> Draft | None:
