@@ -17,7 +17,7 @@ from neuron_catalog.errors import RequestError
 from neuron_catalog.plan.dims import Dims
 from neuron_catalog.schema.documents import Architecture, Family
 from neuron_catalog.schema.tensors import Output, PerLayer
-from neuron_catalog.schema.words import DERIVED_DIMS
+from neuron_catalog.schema.words import DERIVED_DIMS, OPEN_DIMS
 
 TINY_AXES = {
     "batch_size": 2,
@@ -197,7 +197,7 @@ def _outputs(family: Family, task: str, dims: Dims, axes: set[str]) -> Iterator[
 
 
 def _known(names: Iterable[str], family: Family, dims: Dims) -> bool:
-    return all(_resolves(name, family, dims) for name in names if name not in ("_", "..."))
+    return all(_resolves(name, family, dims) for name in names if name not in ("_", "...", *OPEN_DIMS))
 
 
 def _resolves(name: str, family: Family, dims: Dims) -> bool:

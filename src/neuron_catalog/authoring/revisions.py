@@ -20,12 +20,12 @@ CURES_BY_COMPLAINT = {
 """Part of what the tracer says → the cure; see `models/cures.py`."""
 
 FOUND_OTHERWISE = {
-    "pad_token_id": (
+    r"(!=|==|\bne\(|\beq\().*pad_token_id": (
         "The head finds the last token by its id, the rightmost that is not pad_token_id, not by the mask."
     ),
-    "[:, -1, :]": "The head reads the last position, masked or not.",
+    r"\[:, -1, :\]": "The head reads the last position, masked or not.",
 }
-"""Part of a forward's source → why masked tokens matter to it."""
+"""Pattern in a forward's source → why masked tokens matter to it."""
 
 
 def revised(draft: Draft, row: Row, head: Head) -> Draft | None:
@@ -76,7 +76,7 @@ def with_eager_attention(draft: Draft, row: Row, head: Head) -> Draft | None:
 def with_token_found_otherwise(draft: Draft, row: Row, head: Head) -> Draft | None:
     """Declare that masked tokens matter, if the forward does not ask the mask and nothing else is wrong."""
     failed = [check.name for check in row.checks if check.status == "failed"]
-    reason = next((why for part, why in FOUND_OTHERWISE.items() if part in head.source), None)
+    reason = next((why for part, why in FOUND_OTHERWISE.items() if re.search(part, head.source)), None)
     if failed != ["masked_tokens_dead"] or reason is None:
         return None
     deviation = {"check": "masked_tokens_dead", "tasks": (row.task,), "reason": reason}

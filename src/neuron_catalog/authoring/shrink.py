@@ -93,7 +93,9 @@ class Shrinker:
             return self.token(VOCABULARY + len(self._ids))
         if isinstance(value, bool) or not isinstance(value, int):
             return value
-        if name == "window_size" and hasattr(config, "image_size"):
+        if name == "intermediate_size" and value < (_get(config, "hidden_size") or 0):
+            return max(1, self.width * value // config.hidden_size)  # a bottleneck
+        if name == "window_size" and (hasattr(config, "image_size") or hasattr(config, "spec_size")):
             return min(value, 2)
         if name == "window_size" and hasattr(config, "downsample_rate"):
             return min(value, 2 * int(config.downsample_rate))
@@ -253,12 +255,15 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
             r"intermediate|ffn_dim|ffn_hidden|d_ff$|n_inner|mlp_dim|dim_feedforward|expert_dim|mlp_hidden",
             _at_most(FEED_FORWARD),
         ),
+        (r"spec_size$", _at_most(2 * IMAGE)),  # halved at each of four stages
         (r"_rank$|lora_dim", _at_most(16)),
         (r"image_size|img_size|input_size|sample_size|pretrain_size", Shrinker.side),
         (r"patch_size|encoder_stride", _at_most(PATCH)),
         (r"num_mel_bins|mel_bins|n_mels|feature_size", _at_most(16)),
         (r"tokens_per_image", _at_most(4)),
         (r"num_queries|query_tokens|num_latents|num_query", _at_most(6)),
+        (r"tokenizer_chunk_size$", lambda _shrinker, value: value),  # a multiple of what the codec says
+        (r"patch_embeds_hidden_size$", _at_most(4)),  # the first of four widths that double
         (r"chunk_\w+_context$", _at_most(2)),
         (r"chunk_size|chunk_length", _at_most(8)),
         (r"num_groups$", _at_most(4)),

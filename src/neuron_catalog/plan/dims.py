@@ -46,6 +46,11 @@ def _tokens_and_patches(sequence_length: int, height: int, width: int, patch_siz
     return sequence_length + 1 + _num_patches(height, width, patch_size)
 
 
+def _text_and_codes(num_codebooks: int) -> int:
+    """One token of the text, and one code of each codebook."""
+    return num_codebooks + 1
+
+
 def _box_corners() -> int:
     """Left, top, right and bottom."""
     return 4
@@ -59,6 +64,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "num_hidden_states": _num_hidden_states,
     "num_patches": _num_patches,
     "positions_after_padding": _positions_after_padding,
+    "text_and_codes": _text_and_codes,
     "tokens_and_patches": _tokens_and_patches,
 }
 

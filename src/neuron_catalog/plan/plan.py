@@ -25,9 +25,10 @@ from neuron_catalog.schema.conditions import (
 )
 from neuron_catalog.schema.documents import Architecture, Family
 from neuron_catalog.schema.tensors import Axis, ConditionalInput, Input, PerLayer
+from neuron_catalog.schema.words import OPEN_DIMS
 
 FLOAT_DTYPE = "float32"
-ANY_SIZE = ("_", "...")
+ANY_SIZE = ("_", "...", *OPEN_DIMS)
 
 
 @dataclass(frozen=True, kw_only=True)

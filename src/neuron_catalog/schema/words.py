@@ -100,9 +100,14 @@ DERIVED_DIMS: dict[str, tuple[str, ...]] = {
     "num_hidden_states": ("num_hidden_layers",),
     "num_patches": ("height", "width", "patch_size"),
     "positions_after_padding": ("max_position_embeddings", "pad_token_id"),
+    "text_and_codes": ("num_codebooks",),
     "tokens_and_patches": ("sequence_length", "height", "width", "patch_size"),
 }
 """Derived dim → the axes and normalized-config keys it is computed from, by a function in `plan/dims.py`."""
+
+OPEN_DIMS = {"output_frames": "nb_max_frames"}
+"""A size in an output that the eager model gives, as `_` does → the axis whose length it stands for: each
+position for an equal stretch of it. So it is known which positions belong to padding."""
 
 BEGINS_WITH = {"tokens_and_patches": "sequence_length"}
 """Derived dim → the axis whose positions come first in it; those after them are never masked."""
