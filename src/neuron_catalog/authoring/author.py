@@ -186,7 +186,9 @@ def _with_outputs(draft: Draft, head: Head, bench: Workbench) -> Draft:
     fitting = tuple(
         name
         for name, value in given.items()
-        if name in planned and value.is_floating_point() and planned[name].fits(tuple(value.shape))
+        if name in planned
+        and value.dtype == getattr(torch, planned[name].dtype)
+        and planned[name].fits(tuple(value.shape))
     )
     scores = [name for name in given if name == "logits"]
     if not fitting or not set(scores) <= set(fitting):  # a head without its scores would prove nothing

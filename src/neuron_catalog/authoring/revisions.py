@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from neuron_catalog.authoring.anatomy import Head
 from neuron_catalog.authoring.draft import Draft
+from neuron_catalog.exporting.comparisons import too_large
 from neuron_catalog.exporting.selftest import Row
 
 CURES_BY_COMPLAINT = {
@@ -83,10 +84,24 @@ def with_token_found_otherwise(draft: Draft, row: Row, head: Head) -> Draft | No
     return replace(draft, deviations=(*draft.deviations, deviation))
 
 
+def without_unsteady_outputs(draft: Draft, row: Row, head: Head) -> Draft | None:
+    """Do not offer a by-product that comes out otherwise in another batch, if that is all that is wrong."""
+    del head
+    failed = [check for check in row.checks if check.status == "failed"]
+    if [check.name for check in failed] != ["rows_independent"]:
+        return None
+    unsteady = {each.output for each in too_large(failed[0].differences)}
+    kept = tuple(name for name in draft.tasks[row.task] if name not in unsteady)
+    if not kept or "logits" in unsteady:
+        return None
+    return replace(draft, tasks={**draft.tasks, row.task: kept})
+
+
 REVISIONS: tuple[Callable[[Draft, Row, Head], Draft | None], ...] = (
     without_ignored_inputs,
     with_cure,
     with_batched_experts,
     with_eager_attention,
     with_token_found_otherwise,
+    without_unsteady_outputs,
 )

@@ -99,6 +99,8 @@ class Shrinker:
             return min(value, 2)
         if name == "window_size" and hasattr(config, "downsample_rate"):
             return min(value, 2 * int(config.downsample_rate))
+        if name == "num_mel_bins" and hasattr(config, "spec_size"):  # bands become a square image
+            return min(value, IMAGE)
         if name == "head_dim" and hasattr(config, "expand"):
             return self.state_head(value)
         if name == "head_dim" and hasattr(config, "qk_rope_head_dim"):

@@ -66,18 +66,20 @@ def _check_family_inputs(entry: Entry[Family], around: Surroundings) -> Iterator
 def _check_family_outputs(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
     family = entry.document
     dims = {*family.axes, *DERIVED_DIMS, *around.config_keys}
+    known = {*dims, *OPEN_DIMS, "_"}
+    yield from unknown(entry, ("integer_outputs",), family.integer_outputs, family.outputs, "output")
     for name, output in family.outputs.items():
         where: YamlPath = ("outputs", name)
         if isinstance(output, PerLayer):
-            yield from unknown(entry, (*where, "per_layer"), _closed(output.per_layer), {*dims, *OPEN_DIMS, "_"}, "dim")
+            yield from unknown(entry, (*where, "per_layer"), _closed(output.per_layer), known, "dim")
             yield from unknown(entry, (*where, "layers"), [output.layers], dims, "dim")
             yield from unknown(entry, (*where, "only_for"), output.only_for, around.tasks, "task")
         elif isinstance(output, Mapping):
             yield from unknown(entry, where, output, around.tasks, "task")
             for task, shape in output.items():
-                yield from unknown(entry, (*where, task), _closed(shape), {*dims, *OPEN_DIMS, "_"}, "dim")
+                yield from unknown(entry, (*where, task), _closed(shape), known, "dim")
         else:
-            yield from unknown(entry, where, _closed(output), {*dims, *OPEN_DIMS, "_"}, "dim")
+            yield from unknown(entry, where, _closed(output), known, "dim")
 
 
 def _closed(shape: Iterable[str]) -> list[str]:
