@@ -83,18 +83,32 @@ class Shrinker:
             return self._mapping(value)
         if isinstance(value, (list, tuple)):
             return self._list(name, value, config)
-        if value is None and name == "vocab_size":
-            return VOCABULARY
-        if value is None and name == "head_dim" and self.says_head_dim:
-            return self.head_dim
-        if value is None and name == "rope_parameters" and self.says_sections:
-            return self._mapping({"rope_type": "default", "rope_theta": 10000.0})
-        if value is None and PLACEHOLDER.search(name):
-            return self.token(VOCABULARY + len(self._ids))
+        if value is None:
+            return self._unsaid(name)
         if isinstance(value, bool) or not isinstance(value, int):
             return value
+        beside = self._beside(name, value, config)
+        if beside is not None:
+            return beside
+        for pattern, rule in RULES:
+            if pattern.search(name):
+                return rule(self, value)
+        return value
+
+    def _unsaid(self, name: str) -> Any:
+        """What is said where the defaults leave a size or an id open."""
+        if name == "vocab_size":
+            return VOCABULARY
+        if name == "head_dim" and self.says_head_dim:
+            return self.head_dim
+        if name == "rope_parameters" and self.says_sections:
+            return self._mapping({"rope_type": "default", "rope_theta": 10000.0})
+        return self.token(VOCABULARY + len(self._ids)) if PLACEHOLDER.search(name) else None
+
+    def _beside(self, name: str, value: int, config: PretrainedConfig) -> int | None:
+        """Shrink a number whose meaning depends on another key of its config; None if it does not."""
         if name == "intermediate_size" and value < (_get(config, "hidden_size") or 0):
-            return max(1, self.width * value // config.hidden_size)  # a bottleneck
+            return max(1, self.width * value // int(config.hidden_size))  # a bottleneck
         if name == "window_size" and (hasattr(config, "image_size") or hasattr(config, "spec_size")):
             return min(value, 2)
         if name == "window_size" and hasattr(config, "downsample_rate"):
@@ -105,10 +119,7 @@ class Shrinker:
             return self.state_head(value)
         if name == "head_dim" and hasattr(config, "qk_rope_head_dim"):
             return min(value, ROTARY)
-        for pattern, rule in RULES:
-            if pattern.search(name):
-                return rule(self, value)
-        return value
+        return None
 
     def _mapping(self, value: Mapping[str, Any]) -> Any:
         """Rotary embeddings of images divide half a head among time, height and width."""

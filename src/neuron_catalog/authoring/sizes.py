@@ -22,7 +22,9 @@ COUNT_TOLD = re.compile(r"do not match, tokens: ([1-9]\d*), features:? ([1-9]\d*
 MULTIPLE_TOLD = re.compile(r"multiple of .*?(?P<wanted>\d+)\)?, but got (?P<given>\d+)")
 """How it complains of a length that it cannot divide: what it divides by, and the length."""
 
-WIDTH_TOLD = re.compile(r"size of tensor a \((?P<given>\d+)\) must match the size of tensor b \((?P<wanted>\d+)\)")
+WIDTH_TOLD = re.compile(
+    r"size of tensor a \((?P<given>\d+)\) must match the size of tensor b \((?P<wanted>\d+)\)"
+)
 """How torch complains of an input that is not as wide as a weight."""
 
 TEXT = 12

@@ -88,7 +88,7 @@ def too_large(differences: tuple[Difference, ...]) -> tuple[Difference, ...]:
 
 
 def stretches(mask: Tensor, further: int) -> Tensor:
-    """Return the mask of fewer positions, each of which stands for an equal stretch of real or masked entries.
+    """Return the mask of fewer positions, each of which stands for an equal stretch of entries.
 
     The last one beside the padding is left out: a convolution that shortens a sound looks over the border.
     """

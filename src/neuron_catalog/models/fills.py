@@ -25,7 +25,7 @@ def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> In
     kept = {mask.name: padded_mask(mask, generator, pattern).bool() for mask in plan.masks}
     for tensor in plan.inputs:
         if tensor.placeholders and (mask := _mask_of(tensor, plan)):
-            kept[mask.name][..., : tensor.placeholders + 2] = True  # what stands for an image is never padding
+            kept[mask.name][..., : tensor.placeholders + 2] = True  # never padding
     inputs: Inputs = {}
     for tensor in plan.inputs:
         if tensor.name in kept:
@@ -111,7 +111,7 @@ def boxes(tensor: InputTensor, generator: Generator) -> Tensor:
 
 
 def over(mask: Tensor, axes: tuple[str, ...], value: Tensor, tensor: InputTensor) -> Tensor:
-    """Give a mask the other dimensions of a value that it masks: the corners of a box, the bands of a frame."""
+    """Give a mask the other dimensions of what it masks: the corners of a box, the bands of a frame."""
     shape = [size if axis in axes else 1 for axis, size in zip(tensor.axes, value.shape, strict=True)]
     return mask.reshape(shape).expand_as(value)
 
