@@ -12,7 +12,7 @@ from neuron_catalog.authoring.draft import Draft
 from neuron_catalog.authoring.revisions import revised
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.exporting.selftest import Row, selftest
-from neuron_catalog.manifest import Check
+from neuron_catalog.manifest import Check, Difference
 
 EXAMPLES = {
     "gpt2": ("text-encoder", {"feature-extraction", "text-classification", "text-generation"}),
@@ -147,3 +147,18 @@ def test_a_cure_is_tried_once(catalog):
 def test_leaking_padding_is_not_excused_where_no_pad_id_is_looked_for(catalog):
     row = failed(masked_tokens_dead="logits differs by 1.0")
     assert revised(draft(), row, head(catalog)) is None
+
+
+def test_a_byproduct_that_another_batch_changes_is_not_offered_but_logits_are_never_dropped(catalog):
+    def row(*unsteady):
+        seen = tuple(
+            Difference(output=name, seed=3, largest=float(name in unsteady), allowed=0.1)
+            for name in ("logits", "latents")
+        )
+        check = Check(name="rows_independent", status="failed", detail="differs", differences=seen)
+        return Row(architecture="toy", task="fill-mask", backend="torchscript", checks=(check,))
+
+    both = draft(tasks={"fill-mask": ("logits", "latents")})
+    assert revised(both, row("latents"), head(catalog)).tasks == {"fill-mask": ("logits",)}
+    assert revised(both, row("logits"), head(catalog)) is None
+    assert revised(draft(), row("logits"), head(catalog)) is None
