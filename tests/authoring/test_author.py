@@ -12,7 +12,7 @@ from neuron_catalog.authoring.draft import Draft
 from neuron_catalog.authoring.revisions import revised
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.exporting.selftest import Row, selftest
-from neuron_catalog.manifest import Check
+from neuron_catalog.manifest import Check, Difference
 
 EXAMPLES = {
     "gpt2": ("text-encoder", {"feature-extraction", "text-classification", "text-generation"}),
@@ -153,3 +153,18 @@ def test_a_part_that_names_the_input_of_the_whole_has_an_input_of_its_own(catalo
     assert dissect("sam3_lite_text_text_model", catalog).main_input == "input_ids"
     assert dissect("blip_2_qformer", catalog).main_input == "query_embeds"
     assert dissect("vit", catalog).main_input == "pixel_values"
+
+
+def test_a_byproduct_that_another_batch_changes_is_not_offered_but_logits_are_never_dropped(catalog):
+    def row(*unsteady):
+        seen = tuple(
+            Difference(output=name, seed=3, largest=float(name in unsteady), allowed=0.1)
+            for name in ("logits", "latents")
+        )
+        check = Check(name="rows_independent", status="failed", detail="differs", differences=seen)
+        return Row(architecture="toy", task="fill-mask", backend="torchscript", checks=(check,))
+
+    both = draft(tasks={"fill-mask": ("logits", "latents")})
+    assert revised(both, row("latents"), head(catalog)).tasks == {"fill-mask": ("logits",)}
+    assert revised(both, row("logits"), head(catalog)) is None
+    assert revised(draft(), row("logits"), head(catalog)) is None

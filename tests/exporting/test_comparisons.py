@@ -93,3 +93,18 @@ def test_unmasked_keeps_what_follows_the_tokens():
     value = torch.arange(10.0).reshape(2, 5)
     kept = unmasked(value, output("batch_size", "tokens_and_patches"), MASK, MASK_AXES)
     assert kept.tolist() == [0, 1, 3, 4, 5, 8, 9]
+
+
+def test_unmasked_keeps_positions_that_stand_for_real_frames_only():
+    lengths = torch.tensor([8, 5, 2])
+    mask = (torch.arange(8) < lengths[:, None]).long()
+    value = torch.arange(12.0).reshape(3, 4)
+    kept = unmasked(value, output("batch_size", "output_frames"), mask, ("batch_size", "nb_max_frames"))
+    assert kept.tolist() == [0, 1, 2, 3, 4]  # of 5 frames 2 whole pairs, the last one beside the padding
+
+
+def test_codes_are_equal_or_wrong():
+    codes = torch.tensor([1000, 2, 3])
+    assert not judged(codes, codes.clone())
+    assert judged(codes + torch.tensor([0, 0, 1]), codes)
+    assert Tolerance(atol=5.0, atol_required=False, absolute_alternative=True).allowed(codes) == 0

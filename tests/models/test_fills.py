@@ -148,3 +148,45 @@ def test_each_text_ends_with_its_id_where_its_mask_ends():
     inputs = make_inputs(plan, 5)
     last = inputs["attention_mask"].sum(-1, keepdim=True) - 1
     assert (inputs["input_ids"].gather(-1, last) == 49).all()
+
+
+def with_sound(plan):
+    frames = ("batch_size", "nb_max_frames")
+    rows = plan.axes["batch_size"]
+    common = {"fill": "random_normal", "dtype": "float32"}
+    features = InputTensor(
+        name="input_features",
+        axes=("batch_size", "num_mel_bins", "nb_max_frames"),
+        shape=(rows, 3, 8),
+        pad=0,
+        **common,
+    )
+    mask = InputTensor(
+        name="input_features_mask",
+        axes=frames,
+        shape=(rows, 8),
+        dtype="int64",
+        fill="padded_mask",
+        pad=0,
+        masks=("input_features",),
+    )
+    return plan.model_copy(update={"inputs": (*plan.inputs, features, mask)})
+
+
+@settings(deadline=None)
+@given(plans, st.integers(0, 2**31), patterns)
+def test_each_input_is_padded_under_its_own_mask(plan, seed, pattern):
+    plan = with_sound(plan)
+    inputs = make_inputs(plan, seed, pattern)
+    assert [mask.name for mask in plan.masks] == ["attention_mask", "input_features_mask"]
+    assert torch.equal(inputs["input_ids"] == plan.inputs[0].pad, inputs["attention_mask"] == 0)
+    silent = (inputs["input_features"] == 0).all(1)
+    assert torch.equal(silent, inputs["input_features_mask"] == 0)
+
+
+def test_ones_stay_ones():
+    spec = tensor("ones", (2, 5), "bool")
+    value = FILLS["ones"](spec, torch.Generator())
+    assert value.dtype == torch.bool
+    assert value.all()
+    assert torch.equal(changed(spec, value), value)

@@ -31,6 +31,14 @@ def test_tiny_models_have_no_weight_that_could_be_left_out_unseen(catalog):
         assert parameter.numel() == 1 or len(parameter.unique()) > 1, name
 
 
+def test_tiny_codebooks_are_not_empty(catalog):
+    resolved = resolve(ExportRequest(architecture="encodec", task="feature-extraction"), catalog)
+    codec = resolved.source.load(resolved.plan).module
+    books = [book for name, book in codec.named_buffers() if name.endswith("codebook.embed")]
+    assert books
+    assert all(len(book.unique(dim=0)) == len(book) for book in books)
+
+
 def test_tiny_models_are_in_eval_mode_and_float32(catalog):
     model = load(catalog, 0)
     assert not model.training

@@ -13,7 +13,6 @@ from transformers import AutoConfig, PretrainedConfig
 
 from neuron_catalog.authoring.anatomy import Anatomy, Head, dissect
 from neuron_catalog.authoring.compose import (
-    IMAGE_TOKENS,
     families_for,
     first_draft,
     with_axes,
@@ -23,6 +22,7 @@ from neuron_catalog.authoring.draft import Draft
 from neuron_catalog.authoring.prose import summary
 from neuron_catalog.authoring.revisions import revised
 from neuron_catalog.authoring.shrink import Shrinker
+from neuron_catalog.authoring.sizes import with_accepted_sizes
 from neuron_catalog.authoring.trial import BUILDING_ERRORS, Workbench, workbench
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.errors import NeuronCatalogError, RequestError, first_line
@@ -39,6 +39,7 @@ SHRINKERS: tuple[Callable[[], Shrinker], ...] = (
     Shrinker,
     partial(Shrinker, grouped=False),
     partial(Shrinker, grouped=False, says_head_dim=True, says_sections=True),
+    partial(Shrinker, derives=True),
     partial(Shrinker, image=64),
     partial(Shrinker, width=48),
     partial(Shrinker, width=64, grouped=False),
@@ -139,7 +140,7 @@ def _in_family(
     if whole is None:
         return None
     left_out: dict[str, str] = {}
-    draft = _with_image_tokens(whole, anatomy.heads[0].task, bench)
+    draft = with_accepted_sizes(whole, anatomy.heads[0].task, bench)
     for head in anatomy.heads:
         if head.task not in draft.tasks:
             continue
@@ -171,21 +172,6 @@ SPARE = re.compile(r"mask$|token_type_ids$")
 """Inputs that a model may want in another form than the family gives them, and can do without."""
 
 
-def _with_image_tokens(draft: Draft, task: str, bench: Workbench) -> Draft:
-    """Find out how many placeholders an image needs, by trying."""
-    if "image_tokens" not in draft.mandatory_axes or task not in draft.tasks:
-        return draft
-    for count in IMAGE_TOKENS:
-        axes = {**draft.tiny["axes"], "image_tokens": count, "sequence_length": count + 12}
-        attempt = replace(draft, tiny={**draft.tiny, "axes": axes})
-        try:
-            bench.answers(_alone(attempt, task, bench), task)
-        except NeuronCatalogError:
-            continue
-        return attempt
-    return draft
-
-
 def _alone(draft: Draft, task: str, bench: Workbench) -> Draft:
     return with_axes(draft.with_tasks({task: draft.tasks[task]}), bench.catalog)
 
@@ -202,7 +188,9 @@ def _with_outputs(draft: Draft, head: Head, bench: Workbench) -> Draft:
     fitting = tuple(
         name
         for name, value in given.items()
-        if name in planned and value.is_floating_point() and planned[name].fits(tuple(value.shape))
+        if name in planned
+        and value.dtype == getattr(torch, planned[name].dtype)
+        and planned[name].fits(tuple(value.shape))
     )
     scores = [name for name in given if name == "logits"]
     if not fitting or not set(scores) <= set(fitting):  # a head without its scores would prove nothing

@@ -17,7 +17,7 @@ from neuron_catalog.errors import RequestError
 from neuron_catalog.plan.dims import Dims
 from neuron_catalog.schema.documents import Architecture, Family
 from neuron_catalog.schema.tensors import Output, PerLayer
-from neuron_catalog.schema.words import DERIVED_DIMS
+from neuron_catalog.schema.words import DERIVED_DIMS, OPEN_DIMS
 
 TINY_AXES = {
     "batch_size": 2,
@@ -29,6 +29,10 @@ TINY_AXES = {
     "height": 64,
     "width": 64,
     "audio_sequence_length": 6400,
+    "audio_channels": 1,
+    "audio_batch_size": 2,
+    "frame_size": 64,
+    "audio_tokens": 16,
     "nb_max_frames": 24,
     "num_frames": 4,
     "num_mel_bins": 16,
@@ -43,8 +47,6 @@ TINY_AXES = {
 }
 """Axis → size in tiny models."""
 
-IMAGE_TOKENS = (16, 4, 1, 17, 2, 8, 9, 5, 6, 36)
-"""How many placeholders an image may need; no config says it in the same way as another."""
 
 SENSES = {
     "pixel_values",
@@ -60,6 +62,9 @@ SENSES = {
 }
 """What a model sees or hears must be in its family: a row that leaves it out would prove nothing."""
 
+SWITCHED_OFF = ("use_cache", "sample")
+"""Arguments of a forward that are false here: a cache kept from call to call, numbers drawn by chance."""
+
 PARTNERS = {"decoder_input_ids", "bbox"}
 """Inputs that make a family another one: a model without them does not belong there."""
 
@@ -72,7 +77,8 @@ def families_for(anatomy: Anatomy, catalog: Catalog) -> Iterator[Family]:
     def fits(family: Family) -> bool:
         inputs = set(family.inputs)
         sees = senses <= inputs and (not inputs & SENSES or bool(inputs & senses))
-        return anatomy.main_input in inputs and sees and inputs & PARTNERS <= taken
+        partners = inputs & PARTNERS | {name for name, tensor in family.inputs.items() if tensor.holds}
+        return anatomy.main_input in inputs and sees and partners <= taken
 
     def rank(family: Family) -> tuple[int, int, int]:
         inputs, tasks = set(family.inputs), {head.task for head in anatomy.heads}
@@ -95,7 +101,7 @@ def first_draft(
     inputs = tuple(name for name in inputs if _known(_dims_of(family, name), family, dims))
     if anatomy.main_input not in inputs:
         return None
-    use_cache = any("use_cache" in head.parameters for head in anatomy.heads)
+    taken = {name for head in anatomy.heads for name in head.parameters}
     heads = [head for head in anatomy.heads if _fits(head, family, catalog)]
     draft = Draft(
         architecture=anatomy.model_type,
@@ -107,7 +113,7 @@ def first_draft(
         mandatory_axes=("batch_size",),
         tasks={head.task: ("unknown",) for head in heads},
         model_classes={head.task: head.model_class.__name__ for head in heads if head.by_name},
-        forward_arguments={"use_cache": False} if use_cache else {},
+        forward_arguments={name: False for name in SWITCHED_OFF if name in taken},
         tiny={"config": dict(tiny), "axes": {}},
     )
     tasks = {task: tuple(_outputs(family, task, dims, _axes(draft, catalog, task))) for task in draft.tasks}
@@ -209,7 +215,7 @@ def _outputs(family: Family, task: str, dims: Dims, axes: set[str]) -> Iterator[
 
 
 def _known(names: Iterable[str], family: Family, dims: Dims) -> bool:
-    return all(_resolves(name, family, dims) for name in names if name not in ("_", "..."))
+    return all(_resolves(name, family, dims) for name in names if name not in ("_", "...", *OPEN_DIMS))
 
 
 def _resolves(name: str, family: Family, dims: Dims) -> bool:

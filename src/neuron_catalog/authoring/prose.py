@@ -27,6 +27,16 @@ KINDS = {
 }
 """The first of these tasks that a model serves says what it is; if it serves none, its family does."""
 
+FAMILIES = {
+    "audio-text-to-text": "language model that hears",
+    "log-mel-text-to-text": "language model that hears",
+    "spectrogram-text-to-text": "language model that hears",
+    "speech-or-text-to-text": "encoder and decoder of sounds or texts",
+    "audio-codes-decoder": "decoder of texts and audio codes",
+    "text-audio-encoder": "texts and sounds in one space",
+}
+"""The families that say more than the tasks do."""
+
 LAYERS = {
     re.compile(pattern): trait
     for pattern, trait in (
@@ -44,7 +54,8 @@ LAYERS = {
 def summary(anatomy: Anatomy, family: str, tasks: Iterable[str]) -> str:
     """Say what a model is, from the tasks that it serves and its config's defaults."""
     served = set(tasks)
-    kind = next((kind for task, kind in KINDS.items() if task in served), family.replace("-", " "))
+    by_task = next((kind for task, kind in KINDS.items() if task in served), family.replace("-", " "))
+    kind = FAMILIES.get(family, by_task)
     *first, last = dict.fromkeys(_traits(anatomy.config)) or [""]
     traits = f"{', '.join(first)} and {last}" if first else last
     return f"{anatomy.title}, {kind}{' with ' if traits else ''}{traits}."

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from neuron_catalog.authoring.anatomy import Head
 from neuron_catalog.authoring.draft import Draft
+from neuron_catalog.exporting.comparisons import too_large
 from neuron_catalog.exporting.selftest import Row
 
 CURES_BY_COMPLAINT = {
@@ -20,12 +21,12 @@ CURES_BY_COMPLAINT = {
 """Part of what the tracer says → the cure; see `models/cures.py`."""
 
 FOUND_OTHERWISE = {
-    "pad_token_id": (
+    r"(!=|==|\bne\(|\beq\().*pad_token_id": (
         "The head finds the last token by its id, the rightmost that is not pad_token_id, not by the mask."
     ),
-    "[:, -1, :]": "The head reads the last position, masked or not.",
+    r"\[:, -1, :\]": "The head reads the last position, masked or not.",
 }
-"""Part of a forward's source → why masked tokens matter to it."""
+"""Pattern in a forward's source → why masked tokens matter to it."""
 
 
 def revised(draft: Draft, row: Row, head: Head) -> Draft | None:
@@ -76,11 +77,24 @@ def with_eager_attention(draft: Draft, row: Row, head: Head) -> Draft | None:
 def with_token_found_otherwise(draft: Draft, row: Row, head: Head) -> Draft | None:
     """Declare that masked tokens matter, if the forward does not ask the mask and nothing else is wrong."""
     failed = [check.name for check in row.checks if check.status == "failed"]
-    reason = next((why for part, why in FOUND_OTHERWISE.items() if part in head.source), None)
+    reason = next((why for part, why in FOUND_OTHERWISE.items() if re.search(part, head.source)), None)
     if failed != ["masked_tokens_dead"] or reason is None:
         return None
     deviation = {"check": "masked_tokens_dead", "tasks": (row.task,), "reason": reason}
     return replace(draft, deviations=(*draft.deviations, deviation))
+
+
+def without_unsteady_outputs(draft: Draft, row: Row, head: Head) -> Draft | None:
+    """Do not offer a by-product that comes out otherwise in another batch, if that is all that is wrong."""
+    del head
+    failed = [check for check in row.checks if check.status == "failed"]
+    if [check.name for check in failed] != ["rows_independent"]:
+        return None
+    unsteady = {each.output for each in too_large(failed[0].differences)}
+    kept = tuple(name for name in draft.tasks[row.task] if name not in unsteady)
+    if not kept or "logits" in unsteady:
+        return None
+    return replace(draft, tasks={**draft.tasks, row.task: kept})
 
 
 REVISIONS: tuple[Callable[[Draft, Row, Head], Draft | None], ...] = (
@@ -89,4 +103,5 @@ REVISIONS: tuple[Callable[[Draft, Row, Head], Draft | None], ...] = (
     with_batched_experts,
     with_eager_attention,
     with_token_found_otherwise,
+    without_unsteady_outputs,
 )

@@ -16,7 +16,7 @@ from typing import Any
 from transformers import PretrainedConfig, ResNetConfig, TimmBackboneConfig
 from transformers.configuration_utils import ALLOWED_ATTN_LAYER_TYPES
 
-from neuron_catalog.authoring.shrink_rules import LARGE, LAYERS, ROTARY, TOKEN, VOCABULARY, Scale
+from neuron_catalog.authoring.shrink_rules import IMAGE, LARGE, LAYERS, ROTARY, TOKEN, VOCABULARY, Scale
 
 
 @dataclass
@@ -25,6 +25,8 @@ class Shrinker(Scale):
 
     says_head_dim: bool = False
     """Whether a head's width that the defaults leave open is said."""
+    derives: bool = False
+    """Whether what the class derives from other sizes is left to it."""
     says_open: bool = False
     """Whether all other sizes and choices that the defaults leave open are said."""
     two_of_each: bool = False
@@ -38,6 +40,8 @@ class Shrinker(Scale):
         for name, value in fields(config):
             if isinstance(value, PretrainedConfig):
                 found |= self._nested(config, name, value)
+                continue
+            if self.derives and _is_derived(config, name, value):
                 continue
             small = self._value(name, value, config)
             if small != value:
@@ -64,20 +68,33 @@ class Shrinker(Scale):
             return self.rotated_part(value)
         if isinstance(value, bool) or not isinstance(value, int):
             return value
+        beside = self._beside(name, value, config)
+        return self.number(name, value) if beside is None else beside
+
+    def _beside(self, name: str, value: int, config: PretrainedConfig) -> int | None:
+        """Shrink a number whose meaning depends on another key of its config; None if it does not."""
         if name == "attention_hidden_size" and value == 2 * _get(config, "hidden_size"):
             return 2 * self.broad(value)  # attention sees the embeddings beside what layers made of them
-        if name == "window_size" and hasattr(config, "image_size"):
+        if name == "intermediate_size" and value < (_get(config, "hidden_size") or 0):
+            return max(1, self.width * value // int(config.hidden_size))  # a bottleneck
+        if name == "window_size" and (hasattr(config, "image_size") or hasattr(config, "spec_size")):
             return min(value, 2)
+        if name == "window_size" and hasattr(config, "downsample_rate"):
+            return min(value, 2 * int(config.downsample_rate))
+        if name == "num_mel_bins" and hasattr(config, "spec_size"):  # bands become a square image
+            return min(value, IMAGE)
         if name == "head_dim" and hasattr(config, "expand"):
             return self.state_head(value)
         if name == "head_dim" and "qk_rope_head_dim" in config.__dataclass_fields__:
             return min(value, ROTARY)
-        return self.number(name, value)
+        return None
 
     def _open(self, name: str, value: Any, config: PretrainedConfig) -> Any:
         """Say what the defaults leave open: a size as large as sizes may be, or the first of the choices."""
         if name == "vocab_size" and value is None:
             return VOCABULARY
+        if PLACEHOLDER.search(name):
+            return self.token(VOCABULARY + len(self._ids))
         if name == "head_dim" and (self.says_head_dim or self.says_open):
             return self.head_dim
         if name == "rope_parameters" and value is None and self.says_sections:
@@ -180,6 +197,8 @@ DEPTHS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 KINDS = re.compile(r"^(layer_types|mlp_layer_types|indexer_types|layers_block_type)$")
 """Lists of what kind each layer is, or a part of it."""
 
+PLACEHOLDER = re.compile(r"^(audio|image|video)_token_(id|index)$")
+
 ROTATED = re.compile(r"^(partial_rotary_factor|rotary_pct)$")
 
 SHARED = re.compile(r"kv_shared_layers$")
@@ -243,6 +262,10 @@ def _stages(config: PretrainedConfig) -> dict[str, Any]:
     if name is None:
         return {"out_indices": indices}
     return {name: len(indices), "out_indices": list(range(1, len(indices) + 1))}
+
+
+def _is_derived(config: PretrainedConfig, name: str, value: Any) -> bool:
+    return value is not None and config.__dataclass_fields__[name].default is None
 
 
 def _get(config: PretrainedConfig, name: str) -> Any:

@@ -138,6 +138,8 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"heads$|^n_head$|num_head$", _at_most(HEADS)),
         (r"mamba_(d_head|head_?dim)", Scale.state_head),
         (r"rotary_dim|rope_head_dim", _at_most(ROTARY)),
+        (r"upsample_groups$", Scale.broad),  # as many as channels
+        (r"num_filters$", _at_most(4)),  # the first of widths that double
         (r"^qk_head_dim", Scale.rotated_head),
         (r"prediction_length|label_length", _at_most(8)),
         (r"num_time_features", _at_least(2)),
@@ -158,12 +160,16 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
             r"intermediate|ffn_dim|ffn_hidden|d_ff$|n_inner|mlp_dim|dim_feedforward|expert_dim|mlp_hidden",
             _at_most(FEED_FORWARD),
         ),
+        (r"spec_size$", _at_most(2 * IMAGE)),  # halved at each of four stages
         (r"_rank$|lora_dim", _at_most(16)),
         (r"image_size|img_size|input_size|sample_size|pretrain_size", Scale.side),
         (r"patch_size|encoder_stride", _at_most(PATCH)),
         (r"num_mel_bins|mel_bins|n_mels|feature_size", _at_most(16)),
         (r"tokens_per_image", _at_most(4)),
         (r"num_queries|query_tokens|num_latents|num_query", _at_most(6)),
+        (r"tokenizer_chunk_size$", lambda _scale, value: value),  # a multiple of what the codec says
+        (r"patch_embeds_hidden_size$", _at_most(4)),  # the first of four widths that double
+        (r"chunk_\w+_context$", _at_most(2)),
         (r"chunk_size|chunk_length", _at_most(8)),
         (r"num_groups$", _at_most(4)),
         (

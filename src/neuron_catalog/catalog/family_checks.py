@@ -10,7 +10,7 @@ from neuron_catalog.catalog.source import YamlPath
 from neuron_catalog.errors import Finding
 from neuron_catalog.schema.documents import Family
 from neuron_catalog.schema.tensors import PerLayer
-from neuron_catalog.schema.words import DERIVED_DIMS
+from neuron_catalog.schema.words import DERIVED_DIMS, OPEN_DIMS
 
 
 def check_family(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
@@ -66,18 +66,20 @@ def _check_family_inputs(entry: Entry[Family], around: Surroundings) -> Iterator
 def _check_family_outputs(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
     family = entry.document
     dims = {*family.axes, *DERIVED_DIMS, *around.config_keys}
+    known = {*dims, *OPEN_DIMS, "_"}
+    yield from unknown(entry, ("integer_outputs",), family.integer_outputs, family.outputs, "output")
     for name, output in family.outputs.items():
         where: YamlPath = ("outputs", name)
         if isinstance(output, PerLayer):
-            yield from unknown(entry, (*where, "per_layer"), _closed(output.per_layer), {*dims, "_"}, "dim")
+            yield from unknown(entry, (*where, "per_layer"), _closed(output.per_layer), known, "dim")
             yield from unknown(entry, (*where, "layers"), [output.layers], dims, "dim")
             yield from unknown(entry, (*where, "only_for"), output.only_for, around.tasks, "task")
         elif isinstance(output, Mapping):
             yield from unknown(entry, where, output, around.tasks, "task")
             for task, shape in output.items():
-                yield from unknown(entry, (*where, task), _closed(shape), {*dims, "_"}, "dim")
+                yield from unknown(entry, (*where, task), _closed(shape), known, "dim")
         else:
-            yield from unknown(entry, where, _closed(output), {*dims, "_"}, "dim")
+            yield from unknown(entry, where, _closed(output), known, "dim")
 
 
 def _closed(shape: Iterable[str]) -> list[str]:

@@ -25,26 +25,35 @@ def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> In
     Ids under a zero of the mask are the pad value, as a tokenizer writes them; all others differ from it.
     """
     generator = torch.Generator().manual_seed(seed)
-    mask = plan.mask
-    kept = None if mask is None else padded_mask(mask, generator, pattern).bool()
-    if kept is not None and (held := max(tensor.placeholders for tensor in plan.inputs)):
-        kept[..., : held + 2] = True  # what stands for an image is never padding
+    kept = {mask.name: padded_mask(mask, generator, pattern).bool() for mask in plan.masks}
+    for tensor in plan.inputs:
+        if tensor.placeholders and (mask := _mask_of(tensor, plan)):
+            kept[mask.name][..., : tensor.placeholders + 2] = True  # never padding
     inputs: Inputs = {}
     for tensor in plan.inputs:
-        if mask is not None and tensor.name == mask.name:
-            assert kept is not None
-            inputs[tensor.name] = kept.to(getattr(torch, tensor.dtype))
+        if tensor.name in kept:
+            inputs[tensor.name] = kept[tensor.name].to(getattr(torch, tensor.dtype))
             continue
         value = FILLS[tensor.fill](tensor, generator)
-        if kept is not None and mask is not None and tensor.name in mask.masks and tensor.pad is not None:
-            value = torch.where(over(kept, value), value, torch.full_like(value, tensor.pad))
-        if kept is not None and tensor.ends_with is not None:
-            last = kept.sum(-1, keepdim=True) - 1
-            value = value.scatter(-1, last, torch.full_like(last, tensor.ends_with))
+        if mask := _mask_of(tensor, plan):
+            value = _padded(tensor, value, kept[mask.name], mask.axes)
         if tensor.placeholder is not None:
             value[..., 1 : tensor.placeholders + 1] = tensor.placeholder
         inputs[tensor.name] = value
     return inputs
+
+
+def _mask_of(tensor: InputTensor, plan: Plan) -> InputTensor | None:
+    return next((mask for mask in plan.masks if tensor.name in mask.masks), None)
+
+
+def _padded(tensor: InputTensor, value: Tensor, kept: Tensor, axes: tuple[str, ...]) -> Tensor:
+    if tensor.pad is not None:
+        value = torch.where(over(kept, axes, value, tensor), value, torch.full_like(value, tensor.pad))
+    if tensor.ends_with is not None:
+        last = kept.sum(-1, keepdim=True) - 1
+        value = value.scatter(-1, last, torch.full_like(last, tensor.ends_with))
+    return value
 
 
 def random_ids(tensor: InputTensor, generator: Generator) -> Tensor:
@@ -85,6 +94,12 @@ def random_normal(tensor: InputTensor, generator: Generator) -> Tensor:
     return torch.randn(tensor.shape, generator=generator, dtype=getattr(torch, tensor.dtype))
 
 
+def ones(tensor: InputTensor, generator: Generator) -> Tensor:
+    """Return ones: nothing is padding where another input says how much of it there is."""
+    del generator
+    return torch.ones(tensor.shape, dtype=getattr(torch, tensor.dtype))
+
+
 def random_halves(tensor: InputTensor, generator: Generator) -> Tensor:
     """Set half of each row to true, at random places; each row has the same number of them."""
     order = torch.rand(tensor.shape, generator=generator).argsort(-1)
@@ -98,9 +113,10 @@ def boxes(tensor: InputTensor, generator: Generator) -> Tensor:
     return torch.cat([near, near + size], dim=-1).to(getattr(torch, tensor.dtype))
 
 
-def over(mask: Tensor, value: Tensor) -> Tensor:
-    """Give a mask the further dimensions of a value that it masks (boxes have four numbers for a token)."""
-    return mask.reshape(*mask.shape, *[1] * (value.dim() - mask.dim())).expand_as(value)
+def over(mask: Tensor, axes: tuple[str, ...], value: Tensor, tensor: InputTensor) -> Tensor:
+    """Give a mask the other dimensions of what it masks: the corners of a box, the bands of a frame."""
+    shape = [size if axis in axes else 1 for axis, size in zip(tensor.axes, value.shape, strict=True)]
+    return mask.reshape(shape).expand_as(value)
 
 
 def changed(tensor: InputTensor, value: Tensor) -> Tensor:
@@ -111,6 +127,8 @@ def changed(tensor: InputTensor, value: Tensor) -> Tensor:
     """
     if tensor.below is not None:
         return _next_ids(tensor, value, tensor.below)
+    if tensor.fill == "ones":
+        return value
     if tensor.fill == "padded_mask":
         opposite = 1 - value
         opposite[..., 0] = 1
@@ -141,6 +159,7 @@ FILLS: dict[str, Callable[[InputTensor, Generator], Tensor]] = {
     "random_ids": random_ids,
     "padded_mask": padded_mask,
     "random_normal": random_normal,
+    "ones": ones,
     "random_halves": random_halves,
     "boxes": boxes,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -67,6 +68,8 @@ class TinySource:
             with torch.no_grad():
                 for parameter in model.parameters():
                     parameter.add_(torch.randn_like(parameter), alpha=_noise(parameter))
+                for buffer in _empty_books(model):
+                    buffer.add_(torch.randn_like(buffer), alpha=_noise(buffer))
             _calibrate(model.eval(), plan)
         return EagerModel(model)
 
@@ -86,6 +89,17 @@ class TinySource:
                 f"{type(error).__name__}: {first_line(error)}",
                 "Correct tiny.config in the architecture's YAML; --debug shows the place.",
             ) from error
+
+
+def _empty_books(model: nn.Module) -> Iterator[Tensor]:
+    """Yield the tables that a checkpoint fills and no gradient does: codebooks, learnt as running means.
+
+    Fresh ones are all zeros, so that every code means the same.
+    """
+    kept = model.state_dict(keep_vars=True)
+    for name, buffer in model.named_buffers():
+        if name in kept and buffer.dim() > 1 and buffer.is_floating_point() and not buffer.any():
+            yield buffer
 
 
 def _noise(parameter: Tensor) -> float:

@@ -61,6 +61,11 @@ def _single_value() -> int:
     return 1
 
 
+def _text_and_codes(num_codebooks: int) -> int:
+    """One token of the text, and one code of each codebook."""
+    return num_codebooks + 1
+
+
 def _box_corners() -> int:
     """Left, top, right and bottom."""
     return 4
@@ -76,6 +81,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "positions_after_padding": _positions_after_padding,
     "single_value": _single_value,
     "steps_with_lags": _steps_with_lags,
+    "text_and_codes": _text_and_codes,
     "tokens_and_patches": _tokens_and_patches,
     "tokens_and_regions": _tokens_and_regions,
 }

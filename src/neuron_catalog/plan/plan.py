@@ -25,9 +25,11 @@ from neuron_catalog.schema.conditions import (
 )
 from neuron_catalog.schema.documents import Architecture, Family
 from neuron_catalog.schema.tensors import Axis, ConditionalInput, Input, PerLayer
+from neuron_catalog.schema.words import OPEN_DIMS
 
 FLOAT_DTYPE = "float32"
-ANY_SIZE = ("_", "...")
+INTEGER_DTYPE = "int64"
+ANY_SIZE = ("_", "...", *OPEN_DIMS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +167,8 @@ class _Binding:
 
     def _tensor(self, name: str, axes: tuple[str, ...]) -> OutputTensor:
         shape = tuple(None if axis in ANY_SIZE else self.dims.size(axis) for axis in axes)
-        return OutputTensor(name=name, axes=axes, shape=shape, dtype=FLOAT_DTYPE)
+        dtype = INTEGER_DTYPE if name in self.family.integer_outputs else FLOAT_DTYPE
+        return OutputTensor(name=name, axes=axes, shape=shape, dtype=dtype)
 
     def _hold(self, conditions: tuple[Condition, ...]) -> bool:
         return all(self._holds(condition) for condition in conditions)

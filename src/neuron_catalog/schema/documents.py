@@ -79,6 +79,8 @@ class Family(Strict):
     axes: NonEmptyMap[DimName, Axis]
     inputs: NonEmptyMap[TensorName, Input]
     outputs: NonEmptyMap[OutputName, Output]
+    integer_outputs: List[OutputName] = ()
+    """The outputs that are codes of 64 bits, and either equal or wrong; all others are real numbers."""
     atol: PositiveFloat
     """Largest absolute difference a device may show; `torchscript` is held to a tighter relative bound."""
 

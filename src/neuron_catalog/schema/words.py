@@ -56,9 +56,9 @@ Size = Annotated[int, Field(ge=1)]
 
 Dtype = Literal["int64", "int32", "float32", "bool"]
 
-Fill = Literal["random_ids", "padded_mask", "random_normal", "random_halves", "boxes"]
+Fill = Literal["random_ids", "padded_mask", "random_normal", "random_halves", "boxes", "ones"]
 """How example values are made: random integers below a bound; ones followed by zeros; normal noise; half of
-each row true; boxes of ordered corners from 0 to 1000."""
+each row true; boxes of ordered corners from 0 to 1000; ones only, where nothing can be padding."""
 
 Cure = Literal["plain_autograd", "integer_padding", "integer_scalars", "broadcast_masks", "batched_experts"]
 """What tracing needs for this architecture, entered for one export and undone after it."""
@@ -102,10 +102,15 @@ DERIVED_DIMS: dict[str, tuple[str, ...]] = {
     "positions_after_padding": ("max_position_embeddings", "pad_token_id"),
     "single_value": (),
     "steps_with_lags": ("context_length", "lags_sequence"),
+    "text_and_codes": ("num_codebooks",),
     "tokens_and_patches": ("sequence_length", "height", "width", "patch_size"),
     "tokens_and_regions": ("sequence_length", "num_regions"),
 }
 """Derived dim → the axes and normalized-config keys it is computed from, by a function in `plan/dims.py`."""
+
+OPEN_DIMS = {"output_frames": "nb_max_frames"}
+"""A size in an output that the eager model gives, as `_` does → the axis whose length it stands for: each
+position for an equal stretch of it. So it is known which positions belong to padding."""
 
 BEGINS_WITH = {"tokens_and_patches": "sequence_length", "tokens_and_regions": "sequence_length"}
 """Derived dim → the axis whose positions come first in it; those after them are never masked."""
