@@ -42,6 +42,7 @@ class InputTensor(Record):
     placeholder: int | None = None
     """The id that stands for a part of another input, `placeholders` times in each row."""
     placeholders: int = 0
+    """How many entries of each row, after its first, stand for a part of another input."""
     masks: tuple[str, ...] = ()
 
 

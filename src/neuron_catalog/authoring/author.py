@@ -13,13 +13,13 @@ from transformers import AutoConfig, PretrainedConfig
 
 from neuron_catalog.authoring.anatomy import Anatomy, Head, dissect
 from neuron_catalog.authoring.compose import (
-    IMAGE_TOKENS,
     families_for,
     first_draft,
     with_axes,
     with_inputs_in_use,
 )
 from neuron_catalog.authoring.draft import Draft
+from neuron_catalog.authoring.placeholders import with_placeholders
 from neuron_catalog.authoring.prose import summary
 from neuron_catalog.authoring.revisions import revised
 from neuron_catalog.authoring.shrink import Shrinker
@@ -137,7 +137,7 @@ def _in_family(
     if whole is None:
         return None
     left_out: dict[str, str] = {}
-    draft = _with_image_tokens(whole, anatomy.heads[0].task, bench)
+    draft = with_placeholders(whole, anatomy.heads[0].task, bench)
     for head in anatomy.heads:
         if head.task not in draft.tasks:
             continue
@@ -167,21 +167,6 @@ def _in_family(
 
 SPARE = re.compile(r"mask$|token_type_ids$")
 """Inputs that a model may want in another form than the family gives them, and can do without."""
-
-
-def _with_image_tokens(draft: Draft, task: str, bench: Workbench) -> Draft:
-    """Find out how many placeholders an image needs, by trying."""
-    if "image_tokens" not in draft.mandatory_axes or task not in draft.tasks:
-        return draft
-    for count in IMAGE_TOKENS:
-        axes = {**draft.tiny["axes"], "image_tokens": count, "sequence_length": count + 12}
-        attempt = replace(draft, tiny={**draft.tiny, "axes": axes})
-        try:
-            bench.answers(_alone(attempt, task, bench), task)
-        except NeuronCatalogError:
-            continue
-        return attempt
-    return draft
 
 
 def _alone(draft: Draft, task: str, bench: Workbench) -> Draft:

@@ -17,7 +17,7 @@ from neuron_catalog.errors import RequestError
 from neuron_catalog.plan.dims import Dims
 from neuron_catalog.schema.documents import Architecture, Family
 from neuron_catalog.schema.tensors import Output, PerLayer
-from neuron_catalog.schema.words import DERIVED_DIMS
+from neuron_catalog.schema.words import DERIVED_DIMS, ENDS_WITH
 
 TINY_AXES = {
     "batch_size": 2,
@@ -39,8 +39,6 @@ TINY_AXES = {
 }
 """Axis → size in tiny models."""
 
-IMAGE_TOKENS = (16, 4, 1, 17, 2, 8, 9, 5, 6, 36)
-"""How many placeholders an image may need; no config says it in the same way as another."""
 
 SENSES = {
     "pixel_values",
@@ -191,7 +189,7 @@ def _outputs(family: Family, task: str, dims: Dims, axes: set[str]) -> Iterator[
 
 
 def _known(names: Iterable[str], family: Family, dims: Dims) -> bool:
-    return all(_resolves(name, family, dims) for name in names if name not in ("_", "..."))
+    return all(_resolves(name, family, dims) for name in names if name not in ("_", "...", *ENDS_WITH))
 
 
 def _resolves(name: str, family: Family, dims: Dims) -> bool:

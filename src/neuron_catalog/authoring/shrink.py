@@ -12,7 +12,15 @@ from typing import Any
 
 from transformers import PretrainedConfig, ResNetConfig, TimmBackboneConfig
 
-from neuron_catalog.authoring.shrink_rules import LAYERS, ROTARY, VOCABULARY, Scale
+from neuron_catalog.authoring.shrink_rules import (
+    IMAGE_TOKEN,
+    LAYERS,
+    LEFT_OPEN,
+    PATCH,
+    ROTARY,
+    VOCABULARY,
+    Scale,
+)
 
 
 @dataclass
@@ -46,6 +54,8 @@ class Shrinker(Scale):
         return {name: ({"model_type": value.model_type} if generic else {}) | nested} if nested else {}
 
     def _value(self, name: str, value: Any, config: PretrainedConfig) -> Any:
+        if name.endswith("patch_to_query_dict"):  # a projector's number of queries for a number of patches
+            return {str((self.image // PATCH) ** 2): PATCH // 2}
         if isinstance(value, Mapping):
             return self._mapping(value)
         if isinstance(value, (list, tuple)):
@@ -56,10 +66,14 @@ class Shrinker(Scale):
             return self.head_dim
         if value is None and name == "rope_parameters" and self.says_sections:
             return self._mapping({"rope_type": "default", "rope_theta": 10000.0})
+        if value is None and IMAGE_TOKEN.search(name):
+            return self.token(LEFT_OPEN)
         if isinstance(value, bool) or not isinstance(value, int):
             return value
         if name == "window_size" and hasattr(config, "image_size"):
             return min(value, 2)
+        if name == "intermediate_size" and (ratio := _get(config, "pixel_shuffle_ratio")):
+            return min(value, int(self.width / ratio**2))  # the channels of a block of patches become one's
         if name == "head_dim" and hasattr(config, "expand"):
             return self.state_head(value)
         if name == "head_dim" and hasattr(config, "qk_rope_head_dim"):
@@ -108,6 +122,8 @@ class Shrinker(Scale):
         asked = [len(value) for key, value in found.items() if key.endswith("out_indices")]
         if name is None or not isinstance(names[name], int):
             return {}
+        if len(names.get("depths") or ()) == names[name]:  # a layer is a stage with a depth of its own
+            return {name: names[name]}
         if asked:
             return {name: max(asked)}
         if len(kinds) < 2:

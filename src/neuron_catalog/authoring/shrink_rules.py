@@ -51,6 +51,8 @@ class Scale:
         """Shrink the numbers of a key that has several; heads may stand `in_ratio` to widths."""
         if TOKEN.search(name):
             return [self.token(each) for each in values]
+        if name.endswith("feature_layer"):
+            return [max(each, -LAYERS) if each < 0 else min(each, LAYERS - 1) for each in values]
         if re.search(r"^depths|layers$", name):
             return [1] * len(values)
         if re.search(r"out_indices$", name):
@@ -95,6 +97,9 @@ class Scale:
 
 
 TOKEN = re.compile(r"_token_(id|index|ids)$|_token$")
+IMAGE_TOKEN = re.compile(r"^image_token_(id|index)$")
+LEFT_OPEN = 1 << 32
+"""Stands for an id that the defaults leave open; no vocabulary is that large."""
 WIDTHS = re.compile(r"hidden_sizes|dims?$|channels|embed_dims?|widths?$|conv_dim|neck")
 NARROW = 16
 """A list of widths is small enough if none is above."""
@@ -135,7 +140,7 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"patch_size|encoder_stride", _at_most(PATCH)),
         (r"num_mel_bins|mel_bins|n_mels|feature_size", _at_most(16)),
         (r"tokens_per_image", _at_most(4)),
-        (r"num_queries|query_tokens|num_latents|num_query", _at_most(6)),
+        (r"num_queries|query_tokens|num_latents|num_query|query_num", _at_most(6)),
         (r"chunk_size|chunk_length", _at_most(8)),
         (r"num_groups$", _at_most(4)),
         (

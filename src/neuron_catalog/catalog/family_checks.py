@@ -10,7 +10,7 @@ from neuron_catalog.catalog.source import YamlPath
 from neuron_catalog.errors import Finding
 from neuron_catalog.schema.documents import Family
 from neuron_catalog.schema.tensors import PerLayer
-from neuron_catalog.schema.words import DERIVED_DIMS
+from neuron_catalog.schema.words import DERIVED_DIMS, ENDS_WITH
 
 
 def check_family(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
@@ -49,11 +49,12 @@ def _check_family_inputs(entry: Entry[Family], around: Surroundings) -> Iterator
             yield from unknown(entry, (*where, "shape_for", task), shape, dims, "dim")
         yield from unknown(entry, (*where, "masks"), tensor.masks, family.inputs, "input")
         yield from unknown(entry, (*where, "only_for"), tensor.only_for, around.tasks, "task")
-        needed = {"random_ids": "below", "padded_mask": "masks"}.get(tensor.fill)
+        needed = {"random_ids": "below", "padded_mask": "masks", "span": "times"}.get(tensor.fill)
         if needed and not getattr(tensor, needed):
             message = f"fill {tensor.fill} of {name} needs the key {needed!r}"
             yield entry.source.finding((*where, "fill"), "NC305", message)
         yield from unknown(entry, (*where, "below"), _given(tensor.below), dims, "dim")
+        yield from unknown(entry, (*where, "times"), _given(tensor.times), dims, "dim")
         yield from unknown(entry, (*where, "pad"), pads, config_keys, "normalized-config key")
         end = _given(tensor.ends_with)
         yield from unknown(entry, (*where, "ends_with"), end, config_keys, "normalized-config key")
@@ -65,19 +66,19 @@ def _check_family_inputs(entry: Entry[Family], around: Surroundings) -> Iterator
 
 def _check_family_outputs(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
     family = entry.document
-    dims = {*family.axes, *DERIVED_DIMS, *around.config_keys}
+    dims = {*family.axes, *DERIVED_DIMS, *ENDS_WITH, *around.config_keys, "_"}
     for name, output in family.outputs.items():
         where: YamlPath = ("outputs", name)
         if isinstance(output, PerLayer):
-            yield from unknown(entry, (*where, "per_layer"), _closed(output.per_layer), {*dims, "_"}, "dim")
+            yield from unknown(entry, (*where, "per_layer"), _closed(output.per_layer), dims, "dim")
             yield from unknown(entry, (*where, "layers"), [output.layers], dims, "dim")
             yield from unknown(entry, (*where, "only_for"), output.only_for, around.tasks, "task")
         elif isinstance(output, Mapping):
             yield from unknown(entry, where, output, around.tasks, "task")
             for task, shape in output.items():
-                yield from unknown(entry, (*where, task), _closed(shape), {*dims, "_"}, "dim")
+                yield from unknown(entry, (*where, task), _closed(shape), dims, "dim")
         else:
-            yield from unknown(entry, where, _closed(output), {*dims, "_"}, "dim")
+            yield from unknown(entry, where, _closed(output), dims, "dim")
 
 
 def _closed(shape: Iterable[str]) -> list[str]:

@@ -95,13 +95,21 @@ def boxes(tensor: InputTensor, generator: Generator) -> Tensor:
     return torch.cat([near, near + size], dim=-1).to(getattr(torch, tensor.dtype))
 
 
+def span(tensor: InputTensor, generator: Generator) -> Tensor:
+    """Set the entries after the first that stand for an image to one, the others to zero."""
+    del generator
+    value = torch.zeros(tensor.shape, dtype=getattr(torch, tensor.dtype))
+    value[..., 1 : tensor.placeholders + 1] = 1
+    return value
+
+
 def over(mask: Tensor, value: Tensor) -> Tensor:
     """Give a mask the further dimensions of a value that it masks (boxes have four numbers for a token)."""
     return mask.reshape(*mask.shape, *[1] * (value.dim() - mask.dim())).expand_as(value)
 
 
 def changed(tensor: InputTensor, value: Tensor) -> Tensor:
-    """Return a value that differs everywhere it can: the next id, the opposite mask or sign, a moved box.
+    """Return a value that differs everywhere it can: the next id, the opposite mask or sign, a moved box or span.
 
     The opposite mask keeps the first entry, since a row of zeros means nothing. It also masks early tokens,
     which a decoder notices where it would not notice longer padding.
@@ -114,6 +122,8 @@ def changed(tensor: InputTensor, value: Tensor) -> Tensor:
         return opposite
     if tensor.fill == "boxes":
         return value + 1
+    if tensor.fill == "span":
+        return value.roll(1, -1)
     return ~value if tensor.dtype == "bool" else -value
 
 
@@ -140,5 +150,6 @@ FILLS: dict[str, Callable[[InputTensor, Generator], Tensor]] = {
     "random_normal": random_normal,
     "random_halves": random_halves,
     "boxes": boxes,
+    "span": span,
 }
 """Word in the YAML → function."""

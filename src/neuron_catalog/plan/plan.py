@@ -25,9 +25,10 @@ from neuron_catalog.schema.conditions import (
 )
 from neuron_catalog.schema.documents import Architecture, Family
 from neuron_catalog.schema.tensors import Axis, ConditionalInput, Input, PerLayer
+from neuron_catalog.schema.words import ENDS_WITH
 
 FLOAT_DTYPE = "float32"
-ANY_SIZE = ("_", "...")
+ANY_SIZE = ("_", "...", *ENDS_WITH)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,9 +138,13 @@ class _Binding:
             pad=self.dims.first_set(pad) if isinstance(pad, tuple) else pad,
             ends_with=None if tensor.ends_with is None else self.dims.size(tensor.ends_with),
             placeholder=None if tensor.holds is None else self.dims.size(tensor.holds.id),
-            placeholders=0 if tensor.holds is None else self.dims.size(tensor.holds.times),
+            placeholders=self._placeholders(tensor),
             masks=tuple(masked for masked in tensor.masks if masked in selected),
         )
+
+    def _placeholders(self, tensor: Input) -> int:
+        times = tensor.holds.times if tensor.holds else tensor.times
+        return 0 if times is None else self.dims.size(times)
 
     def outputs(self) -> tuple[OutputTensor, ...]:
         declared = [self._output(name) for name in self.architecture.tasks[self.task]]

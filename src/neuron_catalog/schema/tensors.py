@@ -98,6 +98,8 @@ class Input(Strict):
     """For `random_ids`: the config key of an id that stands at the end of each row's real tokens."""
     holds: Placeholder | None = None
     """For `random_ids`: an id that stands in each row, after its first token, as often as said."""
+    times: DimName | None = None
+    """For `span`: how many entries of each row, after its first, are one; the others are zero."""
     masks: List[TensorName] = ()
     """For `padded_mask`: the inputs whose entries under a zero are ignored by the model."""
 

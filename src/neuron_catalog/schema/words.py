@@ -56,9 +56,9 @@ Size = Annotated[int, Field(ge=1)]
 
 Dtype = Literal["int64", "int32", "float32", "bool"]
 
-Fill = Literal["random_ids", "padded_mask", "random_normal", "random_halves", "boxes"]
+Fill = Literal["random_ids", "padded_mask", "random_normal", "random_halves", "boxes", "span"]
 """How example values are made: random integers below a bound; ones followed by zeros; normal noise; half of
-each row true; boxes of ordered corners from 0 to 1000."""
+each row true; boxes of ordered corners from 0 to 1000; ones in the places of an image in a text."""
 
 Cure = Literal["plain_autograd", "integer_padding", "integer_scalars", "broadcast_masks", "batched_experts"]
 """What tracing needs for this architecture, entered for one export and undone after it."""
@@ -106,3 +106,7 @@ DERIVED_DIMS: dict[str, tuple[str, ...]] = {
 
 BEGINS_WITH = {"tokens_and_patches": "sequence_length"}
 """Derived dim → the axis whose positions come first in it; those after them are never masked."""
+
+ENDS_WITH = {"image_then_tokens": "sequence_length"}
+"""Dim of an output that is as large as the eager model makes it → the axis whose positions come last in it;
+those before them are never masked."""
