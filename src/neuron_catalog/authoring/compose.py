@@ -34,6 +34,8 @@ TINY_AXES = {
     "num_mel_bins": 16,
     "num_channels": 3,
     "image_tokens": 16,
+    "num_images": 2,
+    "max_num_tiles": 4,
     "context_length": 32,
     "num_input_channels": 2,
 }
@@ -49,6 +51,7 @@ SENSES = {
     "audio_prompt_latents",
     "flattened_patches",
     "image_pixel_values",
+    "high_res_pixel_values",
     "visual_embeds",
     "visual_feats",
 }
@@ -81,13 +84,13 @@ def first_draft(
 ) -> Draft | None:
     """Select every input that the forward takes, and every output that the family knows for each task.
 
-    None if the config lacks a size that the main input needs.
+    None if the config lacks a size that the main input needs, or what the model sees or hears.
     """
     inputs = tuple(name for name in _parameters(anatomy) if name in family.inputs)
     alias_set = _best_alias_set(catalog, family, inputs, config)
     dims = Dims({}, catalog.normalized_configs[alias_set], config)
     inputs = tuple(name for name in inputs if _known(_dims_of(family, name), family, dims))
-    if anatomy.main_input not in inputs:
+    if not {anatomy.main_input, *(SENSES & set(anatomy.heads[0].parameters))} <= set(inputs):
         return None
     use_cache = any("use_cache" in head.parameters for head in anatomy.heads)
     draft = Draft(

@@ -13,6 +13,7 @@ from typing import Any
 from transformers import PretrainedConfig, ResNetConfig, TimmBackboneConfig
 
 from neuron_catalog.authoring.shrink_rules import (
+    IMAGE_CODES,
     IMAGE_TOKEN,
     LAYERS,
     LEFT_OPEN,
@@ -68,12 +69,16 @@ class Shrinker(Scale):
             return self._mapping({"rope_type": "default", "rope_theta": 10000.0})
         if value is None and IMAGE_TOKEN.search(name):
             return self.token(LEFT_OPEN)
+        if value is None and name == "vocabulary_map":
+            return IMAGE_CODES
         if isinstance(value, bool) or not isinstance(value, int):
             return value
         if name == "window_size" and hasattr(config, "image_size"):
             return min(value, 2)
         if name == "intermediate_size" and (ratio := _get(config, "pixel_shuffle_ratio")):
             return min(value, int(self.width / ratio**2))  # the channels of a block of patches become one's
+        if name == "vision_output_dim" and (layers := _get(config, "intermediate_layers_indices")):
+            return self.width * (1 + len(layers))  # the last layer's output beside those of others
         if name == "head_dim" and hasattr(config, "expand"):
             return self.state_head(value)
         if name == "head_dim" and hasattr(config, "qk_rope_head_dim"):

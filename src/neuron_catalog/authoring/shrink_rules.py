@@ -17,6 +17,8 @@ EXPERTS = 4
 COLOURS = 4
 """An image has so many channels at most; such a number in a list of widths stays."""
 ROTARY = 4
+CODES = 8
+"""Entries of a codebook of images."""
 CHANNELS = 16
 """Divisor of the widths of convolutions, and the narrowest one where heads stand in a ratio to them."""
 
@@ -51,7 +53,7 @@ class Scale:
         """Shrink the numbers of a key that has several; heads may stand `in_ratio` to widths."""
         if TOKEN.search(name):
             return [self.token(each) for each in values]
-        if name.endswith("feature_layer"):
+        if re.search(r"feature_layer$|layers_indices$|attn_indexes$", name):
             return [max(each, -LAYERS) if each < 0 else min(each, LAYERS - 1) for each in values]
         if re.search(r"^depths|layers$", name):
             return [1] * len(values)
@@ -100,6 +102,13 @@ TOKEN = re.compile(r"_token_(id|index|ids)$|_token$")
 IMAGE_TOKEN = re.compile(r"^image_token_(id|index)$")
 LEFT_OPEN = 1 << 32
 """Stands for an id that the defaults leave open; no vocabulary is that large."""
+IMAGE_CODES = {
+    "<image>": VOCABULARY - 1,
+    "<|extra_200|>": VOCABULARY - 2,
+    **{f"IMGIMG{chr(ord('A') + code)}Z": VOCABULARY - 3 - code for code in range(CODES)},
+    **{f"<|visual token {code:06}|>": VOCABULARY - 3 - CODES - code for code in range(CODES)},
+}
+"""Vocabularies have tokens for an image, for the end of its rows, and for each code that it consists of."""
 WIDTHS = re.compile(r"hidden_sizes|dims?$|channels|embed_dims?|widths?$|conv_dim|neck")
 NARROW = 16
 """A list of widths is small enough if none is above."""
@@ -142,6 +151,7 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"tokens_per_image", _at_most(4)),
         (r"num_queries|query_tokens|num_latents|num_query|query_num", _at_most(6)),
         (r"chunk_size|chunk_length", _at_most(8)),
+        (r"num_embeddings$", _at_most(CODES)),
         (r"num_groups$", _at_most(4)),
         (
             r"hidden_size|d_model|n_embd|embed_dim|^dim$|emb_dim|hidden_dim|embedding_size|embedding_dim|_dim$|"

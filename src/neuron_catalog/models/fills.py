@@ -122,6 +122,8 @@ def changed(tensor: InputTensor, value: Tensor) -> Tensor:
         return opposite
     if tensor.fill == "boxes":
         return value + 1
+    if tensor.fill == "random_halves" and tensor.dtype != "bool":
+        return 1 - value
     if tensor.fill == "span":
         return value.roll(1, -1)
     return ~value if tensor.dtype == "bool" else -value

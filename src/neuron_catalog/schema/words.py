@@ -99,6 +99,7 @@ DERIVED_DIMS: dict[str, tuple[str, ...]] = {
     "mel_frames": ("max_source_positions",),
     "num_hidden_states": ("num_hidden_layers",),
     "num_patches": ("height", "width", "patch_size"),
+    "patch_values": ("num_channels", "patch_size"),
     "positions_after_padding": ("max_position_embeddings", "pad_token_id"),
     "tokens_and_patches": ("sequence_length", "height", "width", "patch_size"),
 }
