@@ -101,9 +101,9 @@ class Plan(Record):
     compiler: dict[str, bool | int | float | str] = {}
 
     @property
-    def mask(self) -> InputTensor | None:
-        """The input that tells real entries from padding, if there is one."""
-        return next((tensor for tensor in self.inputs if tensor.masks), None)
+    def masks(self) -> tuple[InputTensor, ...]:
+        """The inputs that tell real entries from padding: of a text, and of a sound beside it."""
+        return tuple(tensor for tensor in self.inputs if tensor.masks)
 
 
 Status = Literal["passed", "failed", "not_run", "deviates"]

@@ -39,7 +39,7 @@ def test_plan_holds_numbers_only(catalog):
     ]
     assert [(t.name, t.shape, t.dtype) for t in made.outputs] == [("logits", (2, 16, 5), "float32")]
     assert made.inputs[0].below == 99
-    assert made.mask == made.inputs[1]
+    assert made.masks == (made.inputs[1],)
 
 
 @given(batch=st.integers(1, 64), length=st.integers(1, 64), choices=st.integers(1, 9))
@@ -60,8 +60,8 @@ def test_condition_on_the_config_selects_an_input(catalog, name, types, present)
 
 
 def test_masked_inputs_are_those_selected(catalog):
-    assert plan(catalog, "bert", "fill-mask").mask.masks == ("input_ids", "token_type_ids")
-    assert plan(catalog, "esm", "fill-mask").mask.masks == ("input_ids",)
+    assert plan(catalog, "bert", "fill-mask").masks[0].masks == ("input_ids", "token_type_ids")
+    assert plan(catalog, "esm", "fill-mask").masks[0].masks == ("input_ids",)
 
 
 @pytest.mark.parametrize("size", [0, -1, True, 2.0, "2"])

@@ -25,6 +25,7 @@ TINY_AXES = {
     "image_batch_size": 2,
     "sequence_length": 16,
     "decoder_sequence_length": 12,
+    "qformer_sequence_length": 10,
     "num_choices": 3,
     "height": 64,
     "width": 64,

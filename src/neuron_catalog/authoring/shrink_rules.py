@@ -99,7 +99,7 @@ class Scale:
 
 
 TOKEN = re.compile(r"_token_(id|index|ids)$|_token$")
-IMAGE_TOKEN = re.compile(r"^image_token_(id|index)$")
+IMAGE_TOKEN = re.compile(r"^(image|video)_token_(id|index)$")
 LEFT_OPEN = 1 << 32
 """Stands for an id that the defaults leave open; no vocabulary is that large."""
 IMAGE_CODES = {

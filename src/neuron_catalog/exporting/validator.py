@@ -6,7 +6,7 @@ weights in memory. Inputs are fresh: none of them was used for tracing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -22,7 +22,7 @@ from neuron_catalog.exporting.comparisons import (
     unmasked,
 )
 from neuron_catalog.exporting.subject import PATTERNS, Outputs, Subject
-from neuron_catalog.manifest import Check, Difference, Plan
+from neuron_catalog.manifest import Check, Difference, InputTensor, Plan
 from neuron_catalog.models.fills import changed, make_inputs, over
 
 
@@ -139,16 +139,25 @@ def check_inputs_alive(subject: Subject) -> Check:
 def check_masked_tokens_dead(subject: Subject) -> Check:
     """5. New tokens under mask 0 leave the outputs of the other tokens alone."""
     name = "masked_tokens_dead"
-    mask = subject.plan.mask
-    if mask is None:
+    masks = subject.plan.masks
+    if not masks:
         return _not_run(name, "the model has no mask")
+    roomy = [mask for mask in masks if not subject.mixed.inputs[mask.name].bool().all()]
+    if not roomy:
+        full = " and ".join(f"{mask.name} of shape {mask.shape}" for mask in masks)
+        return _not_run(name, f"{full} leaves no room for padding")
+    differences = tuple(each for mask in roomy for each in _differences_under(mask, subject))
+    what = " and ".join(f"other {' and '.join(mask.masks)} under {mask.name} 0" for mask in roomy)
+    return _judged(name, differences, what)
+
+
+def _differences_under(mask: InputTensor, subject: Subject) -> Iterator[Difference]:
+    """Yield what changes in the outputs of real entries when those under a zero of the mask change."""
     base = subject.mixed
     kept = base.inputs[mask.name].bool()
-    if kept.all():
-        return _not_run(name, f"{mask.name} of shape {mask.shape} leaves no room for padding")
     masked = {
         tensor.name: torch.where(
-            over(kept, base.inputs[tensor.name]),
+            over(kept, mask.axes, base.inputs[tensor.name], tensor),
             base.inputs[tensor.name],
             changed(tensor, base.inputs[tensor.name]),
         )
@@ -156,8 +165,8 @@ def check_masked_tokens_dead(subject: Subject) -> Check:
         if tensor.name in mask.masks
     }
     given = subject.compiled({**base.inputs, **masked})
-    differences = tuple(
-        Difference(
+    for tensor in subject.plan.outputs:
+        yield Difference(
             output=tensor.name,
             seed=base.seed,
             largest=difference(
@@ -166,9 +175,6 @@ def check_masked_tokens_dead(subject: Subject) -> Check:
             ),
             allowed=subject.tolerance.allowed(base.compiled[tensor.name]),
         )
-        for tensor in subject.plan.outputs
-    )
-    return _judged(name, differences, f"other {' and '.join(mask.masks)} under {mask.name} 0")
 
 
 def check_rows_independent(subject: Subject) -> Check:

@@ -22,26 +22,35 @@ def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> In
     Ids under a zero of the mask are the pad value, as a tokenizer writes them; all others differ from it.
     """
     generator = torch.Generator().manual_seed(seed)
-    mask = plan.mask
-    kept = None if mask is None else padded_mask(mask, generator, pattern).bool()
-    if kept is not None and (held := max(tensor.placeholders for tensor in plan.inputs)):
-        kept[..., : held + 2] = True  # what stands for an image is never padding
+    kept = {mask.name: padded_mask(mask, generator, pattern).bool() for mask in plan.masks}
+    for tensor in plan.inputs:
+        if tensor.placeholders and (mask := _mask_of(tensor, plan)):
+            kept[mask.name][..., : tensor.placeholders + 2] = True  # what stands for an image is never padding
     inputs: Inputs = {}
     for tensor in plan.inputs:
-        if mask is not None and tensor.name == mask.name:
-            assert kept is not None
-            inputs[tensor.name] = kept.to(getattr(torch, tensor.dtype))
+        if tensor.name in kept:
+            inputs[tensor.name] = kept[tensor.name].to(getattr(torch, tensor.dtype))
             continue
         value = FILLS[tensor.fill](tensor, generator)
-        if kept is not None and mask is not None and tensor.name in mask.masks and tensor.pad is not None:
-            value = torch.where(over(kept, value), value, torch.full_like(value, tensor.pad))
-        if kept is not None and tensor.ends_with is not None:
-            last = kept.sum(-1, keepdim=True) - 1
-            value = value.scatter(-1, last, torch.full_like(last, tensor.ends_with))
+        if mask := _mask_of(tensor, plan):
+            value = _padded(tensor, value, kept[mask.name], mask.axes)
         if tensor.placeholder is not None:
             value[..., 1 : tensor.placeholders + 1] = tensor.placeholder
         inputs[tensor.name] = value
     return inputs
+
+
+def _mask_of(tensor: InputTensor, plan: Plan) -> InputTensor | None:
+    return next((mask for mask in plan.masks if tensor.name in mask.masks), None)
+
+
+def _padded(tensor: InputTensor, value: Tensor, kept: Tensor, axes: tuple[str, ...]) -> Tensor:
+    if tensor.pad is not None:
+        value = torch.where(over(kept, axes, value, tensor), value, torch.full_like(value, tensor.pad))
+    if tensor.ends_with is not None:
+        last = kept.sum(-1, keepdim=True) - 1
+        value = value.scatter(-1, last, torch.full_like(last, tensor.ends_with))
+    return value
 
 
 def random_ids(tensor: InputTensor, generator: Generator) -> Tensor:
@@ -103,9 +112,10 @@ def span(tensor: InputTensor, generator: Generator) -> Tensor:
     return value
 
 
-def over(mask: Tensor, value: Tensor) -> Tensor:
-    """Give a mask the further dimensions of a value that it masks (boxes have four numbers for a token)."""
-    return mask.reshape(*mask.shape, *[1] * (value.dim() - mask.dim())).expand_as(value)
+def over(mask: Tensor, axes: tuple[str, ...], value: Tensor, tensor: InputTensor) -> Tensor:
+    """Give a mask the other dimensions of a value that it masks: the corners of a box, the bands of a frame."""
+    shape = [size if axis in axes else 1 for axis, size in zip(tensor.axes, value.shape, strict=True)]
+    return mask.reshape(shape).expand_as(value)
 
 
 def changed(tensor: InputTensor, value: Tensor) -> Tensor:
