@@ -137,7 +137,7 @@ def _in_family(
     if whole is None:
         return None
     left_out: dict[str, str] = {}
-    draft = with_placeholders(whole, anatomy.heads[0].task, bench)
+    draft = with_placeholders(whole, next(iter(whole.tasks)), bench)
     for head in anatomy.heads:
         if head.task not in draft.tasks:
             continue

@@ -26,6 +26,8 @@ TINY_AXES = {
     "sequence_length": 16,
     "decoder_sequence_length": 12,
     "qformer_sequence_length": 10,
+    "protein_sequence_length": 14,
+    "regions": 9,
     "num_choices": 3,
     "height": 64,
     "width": 64,
@@ -55,6 +57,7 @@ SENSES = {
     "high_res_pixel_values",
     "visual_embeds",
     "visual_feats",
+    "protein_input_ids",
 }
 """What a model sees or hears must be in its family: a row that leaves it out would prove nothing."""
 

@@ -51,6 +51,11 @@ def _tokens_and_patches(sequence_length: int, height: int, width: int, patch_siz
     return sequence_length + 1 + _num_patches(height, width, patch_size)
 
 
+def _tokens_and_regions(sequence_length: int, regions: int) -> int:
+    """Tokens, then the regions of an image that a detector found."""
+    return sequence_length + regions
+
+
 def _box_corners() -> int:
     """Left, top, right and bottom."""
     return 4
@@ -66,6 +71,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "patch_values": _patch_values,
     "positions_after_padding": _positions_after_padding,
     "tokens_and_patches": _tokens_and_patches,
+    "tokens_and_regions": _tokens_and_regions,
 }
 
 

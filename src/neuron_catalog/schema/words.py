@@ -102,10 +102,11 @@ DERIVED_DIMS: dict[str, tuple[str, ...]] = {
     "patch_values": ("num_channels", "patch_size"),
     "positions_after_padding": ("max_position_embeddings", "pad_token_id"),
     "tokens_and_patches": ("sequence_length", "height", "width", "patch_size"),
+    "tokens_and_regions": ("sequence_length", "regions"),
 }
 """Derived dim → the axes and normalized-config keys it is computed from, by a function in `plan/dims.py`."""
 
-BEGINS_WITH = {"tokens_and_patches": "sequence_length"}
+BEGINS_WITH = {"tokens_and_patches": "sequence_length", "tokens_and_regions": "sequence_length"}
 """Derived dim → the axis whose positions come first in it; those after them are never masked."""
 
 ENDS_WITH = {"image_then_tokens": "sequence_length"}
