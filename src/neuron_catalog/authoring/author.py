@@ -137,7 +137,8 @@ def _in_family(
     if whole is None:
         return None
     left_out: dict[str, str] = {}
-    draft = with_placeholders(whole, next(iter(whole.tasks)), bench)
+    sized = (with_placeholders(whole, task, bench) for task in whole.tasks)
+    draft = next((each for each in sized if each is not whole), whole)
     for head in anatomy.heads:
         if head.task not in draft.tasks:
             continue

@@ -28,6 +28,7 @@ TINY_AXES = {
     "qformer_sequence_length": 10,
     "protein_sequence_length": 14,
     "regions": 9,
+    "image_patches": 36,
     "num_choices": 3,
     "height": 64,
     "width": 64,
@@ -61,6 +62,8 @@ SENSES = {
 }
 """What a model sees or hears must be in its family: a row that leaves it out would prove nothing."""
 
+SOUNDS = {"input_features", "input_values"}
+
 PARTNERS = {"decoder_input_ids", "bbox"}
 """Inputs that make a family another one: a model without them does not belong there."""
 
@@ -68,7 +71,7 @@ PARTNERS = {"decoder_input_ids", "bbox"}
 def families_for(anatomy: Anatomy, catalog: Catalog) -> Iterator[Family]:
     """Yield the families that have the model's main input, those that share most inputs with it first."""
     taken = set(_parameters(anatomy))
-    senses = SENSES & set(anatomy.heads[0].parameters)
+    senses = _senses(anatomy)
 
     def fits(family: Family) -> bool:
         inputs = set(family.inputs)
@@ -83,6 +86,12 @@ def families_for(anatomy: Anatomy, catalog: Catalog) -> Iterator[Family]:
     yield from sorted(filter(fits, catalog.families.values()), key=rank)
 
 
+def _senses(anatomy: Anatomy) -> set[str]:
+    """What it sees or hears; one that does both may be served for images and texts alone."""
+    senses = SENSES & set(anatomy.heads[0].parameters)
+    return senses - SOUNDS if "pixel_values" in senses else senses
+
+
 def first_draft(
     anatomy: Anatomy, family: Family, catalog: Catalog, tiny: Mapping[str, Any], config: PretrainedConfig
 ) -> Draft | None:
@@ -94,7 +103,7 @@ def first_draft(
     alias_set = _best_alias_set(catalog, family, inputs, config)
     dims = Dims({}, catalog.normalized_configs[alias_set], config)
     inputs = tuple(name for name in inputs if _known(_dims_of(family, name), family, dims))
-    if not {anatomy.main_input, *(SENSES & set(anatomy.heads[0].parameters))} <= set(inputs):
+    if not {anatomy.main_input, *_senses(anatomy)} <= set(inputs):
         return None
     use_cache = any("use_cache" in head.parameters for head in anatomy.heads)
     draft = Draft(

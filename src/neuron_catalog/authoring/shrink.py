@@ -37,6 +37,8 @@ class Shrinker(Scale):
         """Return the arguments that make the class of `config` small, nested configs included."""
         found: dict[str, Any] = {}
         for name, value in fields(config):
+            if value is None and name == "vision_config" and name in type(config).sub_configs:
+                value = type(config).sub_configs[name]()  # eyes that the defaults leave out
             if isinstance(value, PretrainedConfig):
                 found |= self._nested(config, name, value)
                 continue

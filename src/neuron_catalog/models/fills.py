@@ -112,6 +112,16 @@ def span(tensor: InputTensor, generator: Generator) -> Tensor:
     return value
 
 
+def grid(tensor: InputTensor, generator: Generator) -> Tensor:
+    """Return column and row of each patch of a square image, row by row."""
+    del generator
+    *rows, patches, _ = tensor.shape
+    number = torch.arange(patches)
+    side = int(patches**0.5)
+    places = torch.stack([number % side, number // side], dim=-1)
+    return places.expand(*rows, patches, 2).to(getattr(torch, tensor.dtype)).clone()
+
+
 def over(mask: Tensor, axes: tuple[str, ...], value: Tensor, tensor: InputTensor) -> Tensor:
     """Give a mask the other dimensions of a value that it masks: the corners of a box, the bands of a frame."""
     shape = [size if axis in axes else 1 for axis, size in zip(tensor.axes, value.shape, strict=True)]
@@ -119,7 +129,7 @@ def over(mask: Tensor, axes: tuple[str, ...], value: Tensor, tensor: InputTensor
 
 
 def changed(tensor: InputTensor, value: Tensor) -> Tensor:
-    """Return a value that differs everywhere it can: the next id, the opposite mask or sign, a moved box or span.
+    """Return a value that differs everywhere it can: the next id, the opposite mask or sign, a moved box or span, a turned grid.
 
     The opposite mask keeps the first entry, since a row of zeros means nothing. It also masks early tokens,
     which a decoder notices where it would not notice longer padding.
@@ -134,6 +144,8 @@ def changed(tensor: InputTensor, value: Tensor) -> Tensor:
         return value + 1
     if tensor.fill == "random_halves" and tensor.dtype != "bool":
         return 1 - value
+    if tensor.fill == "grid":
+        return value.flip(-1)
     if tensor.fill == "span":
         return value.roll(1, -1)
     return ~value if tensor.dtype == "bool" else -value
@@ -163,5 +175,6 @@ FILLS: dict[str, Callable[[InputTensor, Generator], Tensor]] = {
     "random_halves": random_halves,
     "boxes": boxes,
     "span": span,
+    "grid": grid,
 }
 """Word in the YAML → function."""

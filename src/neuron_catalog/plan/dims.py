@@ -36,6 +36,11 @@ def _patch_values(num_channels: int, patch_size: Any) -> Any:
     return num_channels * _image_height(patch_size) * _image_width(patch_size)
 
 
+def _plane() -> int:
+    """Column and row."""
+    return 2
+
+
 def _mel_frames(max_source_positions: int) -> int:
     """Whisper's encoder halves the number of frames once (3000 mel frames for 1500 positions)."""
     return 2 * max_source_positions
@@ -69,6 +74,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "num_hidden_states": _num_hidden_states,
     "num_patches": _num_patches,
     "patch_values": _patch_values,
+    "plane": _plane,
     "positions_after_padding": _positions_after_padding,
     "tokens_and_patches": _tokens_and_patches,
     "tokens_and_regions": _tokens_and_regions,

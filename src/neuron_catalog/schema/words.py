@@ -56,9 +56,10 @@ Size = Annotated[int, Field(ge=1)]
 
 Dtype = Literal["int64", "int32", "float32", "bool"]
 
-Fill = Literal["random_ids", "padded_mask", "random_normal", "random_halves", "boxes", "span"]
+Fill = Literal["random_ids", "padded_mask", "random_normal", "random_halves", "boxes", "span", "grid"]
 """How example values are made: random integers below a bound; ones followed by zeros; normal noise; half of
-each row true; boxes of ordered corners from 0 to 1000; ones in the places of an image in a text."""
+each row true; boxes of ordered corners from 0 to 1000; ones in the places of an image in a text;
+column and row of each patch of a square image."""
 
 Cure = Literal["plain_autograd", "integer_padding", "integer_scalars", "broadcast_masks", "batched_experts"]
 """What tracing needs for this architecture, entered for one export and undone after it."""
@@ -100,6 +101,7 @@ DERIVED_DIMS: dict[str, tuple[str, ...]] = {
     "num_hidden_states": ("num_hidden_layers",),
     "num_patches": ("height", "width", "patch_size"),
     "patch_values": ("num_channels", "patch_size"),
+    "plane": (),
     "positions_after_padding": ("max_position_embeddings", "pad_token_id"),
     "tokens_and_patches": ("sequence_length", "height", "width", "patch_size"),
     "tokens_and_regions": ("sequence_length", "regions"),
