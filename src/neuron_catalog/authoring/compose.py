@@ -184,7 +184,8 @@ def _dims_of(family: Family, name: str) -> list[str]:
 def _ids_of(family: Family, name: str) -> list[str]:
     tensor = family.inputs[name]
     pads = tensor.pad if isinstance(tensor.pad, tuple) else ()
-    return [*pads, *([tensor.ends_with] if tensor.ends_with else [])]
+    beside = [tensor.holds.beside] if tensor.holds and tensor.holds.beside else []
+    return [*pads, *([tensor.ends_with] if tensor.ends_with else []), *beside]
 
 
 def _all_dims(output: Output) -> set[str]:

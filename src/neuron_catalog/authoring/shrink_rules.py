@@ -154,7 +154,7 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"num_embeddings$", _at_most(CODES)),
         (r"num_groups$", _at_most(4)),
         (
-            r"hidden_size|d_model|n_embd|embed_dim|^dim$|emb_dim|hidden_dim|embedding_size|embedding_dim|_dim$|"
+            r"hidden_size|d_model|n_embd|embed_dim|^dim$|emb_dim|hidden_dim|embedding_size|embedding_dim|_dims?$|"
             r"width$|_embed$|d_embed|inner_dim|n_embed|_channels$|proj_size|_features$|_size$",
             Scale.broad,
         ),

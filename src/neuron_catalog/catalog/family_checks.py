@@ -62,6 +62,8 @@ def _check_family_inputs(entry: Entry[Family], around: Surroundings) -> Iterator
             held: YamlPath = (*where, "holds")
             yield from unknown(entry, (*held, "id"), [tensor.holds.id], config_keys, "normalized-config key")
             yield from unknown(entry, (*held, "times"), [tensor.holds.times], dims, "dim")
+            beside = _given(tensor.holds.beside)
+            yield from unknown(entry, (*held, "beside"), beside, config_keys, "normalized-config key")
 
 
 def _check_family_outputs(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> In
     kept = {mask.name: padded_mask(mask, generator, pattern).bool() for mask in plan.masks}
     for tensor in plan.inputs:
         if tensor.placeholders and (mask := _mask_of(tensor, plan)):
-            kept[mask.name][..., : tensor.placeholders + 2] = True  # what stands for an image is never padding
+            kept[mask.name][..., : tensor.placeholders + len(tensor.marks) + 2] = True  # what stands for an image is never padding
     inputs: Inputs = {}
     for tensor in plan.inputs:
         if tensor.name in kept:
@@ -36,6 +36,8 @@ def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> In
             value = _padded(tensor, value, kept[mask.name], mask.axes)
         if tensor.placeholder is not None:
             value[..., 1 : tensor.placeholders + 1] = tensor.placeholder
+            for place, each in enumerate(tensor.marks, start=tensor.placeholders + 1):
+                value[..., place] = each
         inputs[tensor.name] = value
     return inputs
 
@@ -153,7 +155,7 @@ def changed(tensor: InputTensor, value: Tensor) -> Tensor:
 
 def _meant(tensor: InputTensor) -> set[int]:
     """Return the ids that mean something to the model: the end of a text, a part of an image."""
-    return {each for each in (tensor.ends_with, tensor.placeholder) if each is not None}
+    return {each for each in (tensor.ends_with, tensor.placeholder, *tensor.marks) if each is not None}
 
 
 def _next_ids(tensor: InputTensor, value: Tensor, below: int) -> Tensor:

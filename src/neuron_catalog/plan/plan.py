@@ -139,12 +139,17 @@ class _Binding:
             ends_with=None if tensor.ends_with is None else self.dims.size(tensor.ends_with),
             placeholder=None if tensor.holds is None else self.dims.size(tensor.holds.id),
             placeholders=self._placeholders(tensor),
+            marks=self._marks(tensor),
             masks=tuple(masked for masked in tensor.masks if masked in selected),
         )
 
     def _placeholders(self, tensor: Input) -> int:
         times = tensor.holds.times if tensor.holds else tensor.times
         return 0 if times is None else self.dims.size(times)
+
+    def _marks(self, tensor: Input) -> tuple[int, ...]:
+        key = tensor.holds.beside if tensor.holds else None
+        return tuple(self.dims.value(key)) if key in self.dims.aliases else ()
 
     def outputs(self) -> tuple[OutputTensor, ...]:
         declared = [self._output(name) for name in self.architecture.tasks[self.task]]

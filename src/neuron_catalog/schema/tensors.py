@@ -76,6 +76,9 @@ class Placeholder(Strict):
     """The config key of the id."""
     times: DimName
     """How often it stands in each row."""
+    beside: DimName | None = None
+    """The config key of ids that models may read around it, such as one for the end of an image. Each stands in
+    every row too, if the normalized config has the key."""
 
 
 class Input(Strict):
