@@ -93,3 +93,9 @@ def test_unmasked_keeps_what_follows_the_tokens():
     value = torch.arange(10.0).reshape(2, 5)
     kept = unmasked(value, output("batch_size", "tokens_and_patches"), MASK, MASK_AXES)
     assert kept.tolist() == [0, 1, 3, 4, 5, 8, 9]
+
+
+def test_unmasked_keeps_what_stands_before_the_tokens():
+    value = torch.arange(10.0).reshape(2, 5)
+    kept = unmasked(value, output("batch_size", "image_then_tokens"), MASK, MASK_AXES)
+    assert kept.tolist() == [0, 1, 2, 3, 5, 6, 7]

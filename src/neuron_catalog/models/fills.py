@@ -25,7 +25,9 @@ def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> In
     kept = {mask.name: padded_mask(mask, generator, pattern).bool() for mask in plan.masks}
     for tensor in plan.inputs:
         if tensor.placeholders and (mask := _mask_of(tensor, plan)):
-            kept[mask.name][..., : tensor.placeholders + len(tensor.marks) + 2] = True  # what stands for an image is never padding
+            kept[mask.name][..., : tensor.placeholders + len(tensor.marks) + 2] = (
+                True  # what stands for an image is never padding
+            )
     inputs: Inputs = {}
     for tensor in plan.inputs:
         if tensor.name in kept:
