@@ -57,24 +57,32 @@ class Shrinker(Scale):
         return {name: ({"model_type": value.model_type} if generic else {}) | nested} if nested else {}
 
     def _value(self, name: str, value: Any, config: PretrainedConfig) -> Any:
+        if value is None:
+            return self._left_open(name)
         if name.endswith("patch_to_query_dict"):  # a projector's number of queries for a number of patches
             return {str((self.image // PATCH) ** 2): PATCH // 2}
         if isinstance(value, Mapping):
             return self._mapping(value)
         if isinstance(value, (list, tuple)):
             return self._list(name, value, config)
-        if value is None and name == "vocab_size":
-            return VOCABULARY
-        if value is None and name == "head_dim" and self.says_head_dim:
-            return self.head_dim
-        if value is None and name == "rope_parameters" and self.says_sections:
-            return self._mapping({"rope_type": "default", "rope_theta": 10000.0})
-        if value is None and IMAGE_TOKEN.search(name):
-            return self.token(LEFT_OPEN)
-        if value is None and name == "vocabulary_map":
-            return IMAGE_CODES
         if isinstance(value, bool) or not isinstance(value, int):
             return value
+        return self._related(name, value, config)
+
+    def _left_open(self, name: str) -> Any:
+        """Say what the defaults leave open, where a model cannot be built or shown an image without it."""
+        if name == "vocab_size":
+            return VOCABULARY
+        if name == "head_dim" and self.says_head_dim:
+            return self.head_dim
+        if name == "rope_parameters" and self.says_sections:
+            return self._mapping({"rope_type": "default", "rope_theta": 10000.0})
+        if IMAGE_TOKEN.search(name):
+            return self.token(LEFT_OPEN)
+        return IMAGE_CODES if name == "vocabulary_map" else None
+
+    def _related(self, name: str, value: int, config: PretrainedConfig) -> int:
+        """Shrink a number, with an eye on other keys that say what it is."""
         if name == "window_size" and hasattr(config, "image_size"):
             return min(value, 2)
         if name == "intermediate_size" and (ratio := _get(config, "pixel_shuffle_ratio")):

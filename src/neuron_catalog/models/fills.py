@@ -25,9 +25,8 @@ def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> In
     kept = {mask.name: padded_mask(mask, generator, pattern).bool() for mask in plan.masks}
     for tensor in plan.inputs:
         if tensor.placeholders and (mask := _mask_of(tensor, plan)):
-            kept[mask.name][..., : tensor.placeholders + len(tensor.marks) + 2] = (
-                True  # what stands for an image is never padding
-            )
+            held = tensor.placeholders + len(tensor.marks)
+            kept[mask.name][..., : held + 2] = True  # what stands for an image is never padding
     inputs: Inputs = {}
     for tensor in plan.inputs:
         if tensor.name in kept:
@@ -127,14 +126,15 @@ def grid(tensor: InputTensor, generator: Generator) -> Tensor:
 
 
 def over(mask: Tensor, axes: tuple[str, ...], value: Tensor, tensor: InputTensor) -> Tensor:
-    """Give a mask the other dimensions of a value that it masks: the corners of a box, the bands of a frame."""
+    """Give a mask the other dimensions of a value that it masks: corners of a box, bands of a frame."""
     shape = [size if axis in axes else 1 for axis, size in zip(tensor.axes, value.shape, strict=True)]
     return mask.reshape(shape).expand_as(value)
 
 
 def changed(tensor: InputTensor, value: Tensor) -> Tensor:
-    """Return a value that differs everywhere it can: the next id, the opposite mask or sign, a moved box or span, a turned grid.
+    """Return a value that differs everywhere it can: the next id, the opposite mask or sign, a moved box.
 
+    A span moves too, and a grid is turned.
     The opposite mask keeps the first entry, since a row of zeros means nothing. It also masks early tokens,
     which a decoder notices where it would not notice longer padding.
     """

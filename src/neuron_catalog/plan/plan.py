@@ -149,7 +149,7 @@ class _Binding:
 
     def _marks(self, tensor: Input) -> tuple[int, ...]:
         key = tensor.holds.beside if tensor.holds else None
-        return tuple(self.dims.value(key)) if key in self.dims.aliases else ()
+        return tuple(self.dims.value(key)) if key and key in self.dims.aliases else ()
 
     def outputs(self) -> tuple[OutputTensor, ...]:
         declared = [self._output(name) for name in self.architecture.tasks[self.task]]

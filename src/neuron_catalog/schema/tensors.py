@@ -77,8 +77,8 @@ class Placeholder(Strict):
     times: DimName
     """How often it stands in each row."""
     beside: DimName | None = None
-    """The config key of ids that models may read around it, such as one for the end of an image. Each stands in
-    every row too, if the normalized config has the key."""
+    """The config key of ids that models may read around it, such as one for the end of an image. Each stands
+    in every row too, if the normalized config has the key."""
 
 
 class Input(Strict):
