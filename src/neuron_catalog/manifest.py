@@ -42,6 +42,9 @@ class InputTensor(Record):
     placeholder: int | None = None
     """The id that stands for a part of another input, `placeholders` times in each row."""
     placeholders: int = 0
+    """How many entries of each row, after its first, stand for a part of another input."""
+    marks: tuple[int, ...] = ()
+    """Ids that stand once in each row, after those of the other input."""
     masks: tuple[str, ...] = ()
 
 

@@ -98,6 +98,16 @@ def test_a_model_that_sees_is_never_written_as_one_that_reads_only(catalog):
     assert not {"text-encoder", "text-to-text"} & set(names)
 
 
+def test_a_protein_is_never_left_out_of_a_text_about_it(catalog):
+    names = [family.family for family in families_for(dissect("evolla", catalog), catalog)]
+    assert names == ["text-about-protein"]
+
+
+def test_what_continues_a_decoders_text_must_not_depend_on_what_follows(catalog):
+    done = author("vision-encoder-decoder", catalog)
+    assert (done.draft.family, list(done.draft.tasks)) == ("image-to-text", ["image-text-to-text"])
+
+
 def draft(**changes):
     return Draft(
         **{
@@ -130,6 +140,12 @@ def test_an_input_that_the_model_ignores_is_dropped_but_never_the_main_one(catal
     assert better.inputs == ("input_ids", "attention_mask")
     main = ignored.replace("token_type_ids", "input_ids")
     assert revised(draft(), failed(inputs_alive=main), head(catalog)) is None
+
+
+def test_an_image_that_the_model_ignores_is_not_dropped(catalog):
+    ignored = "pixel_values has no effect on any output: the eager model ignores it too"
+    seeing = draft(inputs=("input_ids", "pixel_values"))
+    assert revised(seeing, failed(inputs_alive=ignored), head(catalog)) is None
 
 
 def test_a_value_baked_into_the_trace_is_no_reason_to_drop_an_input(catalog):

@@ -102,3 +102,18 @@ def test_a_kernel_keeps_its_middle():
 def test_what_is_twice_as_wide_stays_twice_as_wide():
     arguments = Shrinker().arguments(CONFIG_MAPPING["zamba"]())
     assert arguments["attention_hidden_size"] == 2 * arguments["hidden_size"]
+
+
+def test_layers_that_a_config_names_exist_in_the_small_model():
+    layers = Shrinker().arguments(CONFIG_MAPPING["vipllava"]())["vision_feature_layer"]
+    assert all(-2 <= each < 2 for each in layers)
+
+
+def test_a_placeholder_that_the_defaults_leave_open_gets_an_id_of_its_own():
+    arguments = Shrinker().arguments(CONFIG_MAPPING["blip-2"]())
+    assert 0 < arguments["image_token_index"] < 99
+
+
+def test_eyes_that_the_defaults_leave_out_are_added():
+    assert CONFIG_MAPPING["gemma4"]().vision_config is None
+    assert Shrinker().arguments(CONFIG_MAPPING["gemma4"]())["vision_config"]["hidden_size"] == 32

@@ -108,3 +108,9 @@ def test_codes_are_equal_or_wrong():
     assert not judged(codes, codes.clone())
     assert judged(codes + torch.tensor([0, 0, 1]), codes)
     assert Tolerance(atol=5.0, atol_required=False, absolute_alternative=True).allowed(codes) == 0
+
+
+def test_unmasked_keeps_what_stands_before_the_tokens():
+    value = torch.arange(10.0).reshape(2, 5)
+    kept = unmasked(value, output("batch_size", "image_then_tokens"), MASK, MASK_AXES)
+    assert kept.tolist() == [0, 1, 2, 3, 5, 6, 7]

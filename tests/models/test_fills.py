@@ -190,3 +190,50 @@ def test_ones_stay_ones():
     assert value.dtype == torch.bool
     assert value.all()
     assert torch.equal(changed(spec, value), value)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 3), st.integers(1, 6), st.integers(2, 5))
+def test_a_span_stands_after_the_first_token_and_moves_by_one(rows, times, rest):
+    spec = tensor("span", (rows, times + rest), "int64", placeholders=times)
+    value = FILLS["span"](spec, torch.Generator())
+    assert (value[:, 1 : times + 1] == 1).all()
+    assert (value.sum(-1) == times).all()
+    assert torch.equal(changed(spec, value)[:, 1:], value[:, :-1])
+
+
+@settings(deadline=None)
+@given(st.integers(1, 3), st.integers(2, 6))
+def test_a_grid_has_each_place_once_turned_or_not(rows, side):
+    spec = tensor("grid", (rows, side**2, 2), "int64")
+    value = FILLS["grid"](spec, torch.Generator())
+    places = sorted([column, row] for column in range(side) for row in range(side))
+    for each in (*value, *changed(spec, value)):
+        assert sorted(each.tolist()) == places
+    assert value[0, 1].tolist() == [1, 0]
+
+
+def test_halves_of_numbers_change_to_the_other_half():
+    spec = tensor("random_halves", (2, 6), "int64")
+    value = FILLS["random_halves"](spec, torch.Generator().manual_seed(0))
+    assert (value + changed(spec, value) == 1).all()
+
+
+def test_marks_stand_after_the_placeholders_and_nowhere_else():
+    common = {"axes": ("batch_size", "sequence_length"), "shape": (2, 12), "dtype": "int64"}
+    plan = text_plan(2, 12, 20, 0, 1)
+    ids = InputTensor(
+        name="input_ids",
+        fill="random_ids",
+        below=20,
+        pad=0,
+        placeholder=19,
+        placeholders=3,
+        marks=(18, 17),
+        **common,
+    )
+    inputs = make_inputs(plan.model_copy(update={"inputs": (ids, *plan.inputs[1:])}), 0)
+    assert inputs["input_ids"][:, 1:6].tolist() == [[19, 19, 19, 18, 17]] * 2
+    for value in (inputs["input_ids"], changed(ids, inputs["input_ids"])):
+        assert [(value == each).sum().item() for each in (19, 18, 17)] == [6, 2, 2]
+    assert inputs["attention_mask"][:, :7].all()

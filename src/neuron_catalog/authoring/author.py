@@ -140,7 +140,8 @@ def _in_family(
     if whole is None:
         return None
     left_out: dict[str, str] = {}
-    draft = with_accepted_sizes(whole, anatomy.heads[0].task, bench)
+    sized = (with_accepted_sizes(whole, task, bench) for task in whole.tasks)
+    draft = next((each for each in sized if each is not whole), whole)
     for head in anatomy.heads:
         if head.task not in draft.tasks:
             continue

@@ -17,7 +17,7 @@ from neuron_catalog.errors import RequestError
 from neuron_catalog.plan.dims import Dims
 from neuron_catalog.schema.documents import Architecture, Family
 from neuron_catalog.schema.tensors import Output, PerLayer
-from neuron_catalog.schema.words import DERIVED_DIMS, OPEN_DIMS
+from neuron_catalog.schema.words import DERIVED_DIMS, OPEN_SIZES
 
 TINY_AXES = {
     "batch_size": 2,
@@ -25,6 +25,10 @@ TINY_AXES = {
     "image_batch_size": 2,
     "sequence_length": 16,
     "decoder_sequence_length": 12,
+    "qformer_sequence_length": 10,
+    "protein_sequence_length": 14,
+    "regions": 9,
+    "image_patches": 36,
     "num_choices": 3,
     "height": 64,
     "width": 64,
@@ -38,6 +42,8 @@ TINY_AXES = {
     "num_mel_bins": 16,
     "num_channels": 3,
     "image_tokens": 16,
+    "num_images": 2,
+    "max_num_tiles": 4,
     "context_length": 32,
     "num_input_channels": 2,
     "num_regions": 5,
@@ -57,13 +63,17 @@ SENSES = {
     "audio_prompt_latents",
     "flattened_patches",
     "image_pixel_values",
+    "high_res_pixel_values",
     "visual_embeds",
     "visual_feats",
+    "protein_input_ids",
 }
 """What a model sees or hears must be in its family: a row that leaves it out would prove nothing."""
 
 SWITCHED_OFF = ("use_cache", "sample")
 """Arguments of a forward that are false here: a cache kept from call to call, numbers drawn by chance."""
+SOUNDS = {"input_features", "input_values"}
+"""A model that sees as well may be served for images and texts alone."""
 
 PARTNERS = {"decoder_input_ids", "bbox"}
 """Inputs that make a family another one: a model without them does not belong there."""
@@ -72,7 +82,7 @@ PARTNERS = {"decoder_input_ids", "bbox"}
 def families_for(anatomy: Anatomy, catalog: Catalog) -> Iterator[Family]:
     """Yield the families that have the model's main input, those that share most inputs with it first."""
     taken = set(_parameters(anatomy))
-    senses = SENSES & set(anatomy.heads[0].parameters)
+    senses = _senses(anatomy.heads[0])
 
     def fits(family: Family) -> bool:
         inputs = set(family.inputs)
@@ -88,18 +98,24 @@ def families_for(anatomy: Anatomy, catalog: Catalog) -> Iterator[Family]:
     yield from sorted(filter(fits, catalog.families.values()), key=rank)
 
 
+def _senses(head: Head) -> set[str]:
+    """What the forward of a head sees, or hears if it does not see."""
+    senses = SENSES & set(head.parameters)
+    return senses - SOUNDS if "pixel_values" in senses else senses
+
+
 def first_draft(
     anatomy: Anatomy, family: Family, catalog: Catalog, tiny: Mapping[str, Any], config: PretrainedConfig
 ) -> Draft | None:
     """Select every input that the forward takes, and every output that the family knows for each task.
 
-    None if the config lacks a size that the main input needs.
+    None if the config lacks a size that the main input needs, or what the model sees or hears.
     """
     inputs = tuple(name for name in _parameters(anatomy) if name in family.inputs)
     alias_set = _best_alias_set(catalog, family, inputs, config)
     dims = Dims({}, catalog.normalized_configs[alias_set], config)
     inputs = tuple(name for name in inputs if _known(_dims_of(family, name), family, dims))
-    if anatomy.main_input not in inputs:
+    if not {anatomy.main_input, *_senses(anatomy.heads[0])} <= set(inputs):
         return None
     taken = {name for head in anatomy.heads for name in head.parameters}
     heads = [head for head in anatomy.heads if _fits(head, family, catalog)]
@@ -123,7 +139,7 @@ def first_draft(
 
 def _fits(head: Head, family: Family, catalog: Catalog) -> bool:
     """Whether a family has all that a head may see or hear, and says what comes out if any family does."""
-    if not SENSES & set(head.parameters) <= set(family.inputs):
+    if not _senses(head) <= set(family.inputs):
         return False
     if catalog.tasks[head.task].auto_class == "AutoModel" or _says(family, head.task):
         return True
@@ -194,7 +210,8 @@ def _dims_of(family: Family, name: str) -> list[str]:
 def _ids_of(family: Family, name: str) -> list[str]:
     tensor = family.inputs[name]
     pads = tensor.pad if isinstance(tensor.pad, tuple) else ()
-    return [*pads, *([tensor.ends_with] if tensor.ends_with else [])]
+    beside = [tensor.holds.beside] if tensor.holds and tensor.holds.beside else []
+    return [*pads, *([tensor.ends_with] if tensor.ends_with else []), *beside]
 
 
 def _all_dims(output: Output) -> set[str]:
@@ -215,7 +232,7 @@ def _outputs(family: Family, task: str, dims: Dims, axes: set[str]) -> Iterator[
 
 
 def _known(names: Iterable[str], family: Family, dims: Dims) -> bool:
-    return all(_resolves(name, family, dims) for name in names if name not in ("_", "...", *OPEN_DIMS))
+    return all(_resolves(name, family, dims) for name in names if name not in ("_", "...", *OPEN_SIZES))
 
 
 def _resolves(name: str, family: Family, dims: Dims) -> bool:

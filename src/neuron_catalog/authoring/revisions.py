@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from neuron_catalog.authoring.anatomy import Head
+from neuron_catalog.authoring.compose import SENSES
 from neuron_catalog.authoring.draft import Draft
 from neuron_catalog.exporting.comparisons import too_large
 from neuron_catalog.exporting.selftest import Row
@@ -40,7 +41,8 @@ def revised(draft: Draft, row: Row, head: Head) -> Draft | None:
 def without_ignored_inputs(draft: Draft, row: Row, head: Head) -> Draft | None:
     """Leave out what the eager model ignores as well."""
     ignored = re.findall(r"(\w+) has no effect on any output: the eager model ignores it too", row.complaint)
-    spare = [name for name in ignored if name in draft.inputs and name != head.model_class.main_input_name]
+    needed = {head.model_class.main_input_name, *SENSES}
+    spare = [name for name in ignored if name in draft.inputs and name not in needed]
     kept = tuple(name for name in draft.inputs if name not in spare)
     return draft.with_inputs(kept) if spare else None
 

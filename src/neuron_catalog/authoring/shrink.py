@@ -16,7 +16,16 @@ from typing import Any
 from transformers import PretrainedConfig, ResNetConfig, TimmBackboneConfig
 from transformers.configuration_utils import ALLOWED_ATTN_LAYER_TYPES
 
-from neuron_catalog.authoring.shrink_rules import IMAGE, LARGE, LAYERS, ROTARY, TOKEN, VOCABULARY, Scale
+from neuron_catalog.authoring.shrink_rules import (
+    IMAGE,
+    LARGE,
+    LAYERS,
+    PATCH,
+    ROTARY,
+    TOKEN,
+    VOCABULARY,
+    Scale,
+)
 
 
 @dataclass
@@ -38,6 +47,8 @@ class Shrinker(Scale):
         """Return the arguments that make the class of `config` small, nested configs included."""
         found: dict[str, Any] = {}
         for name, value in fields(config):
+            if value is None and name == "vision_config" and name in type(config).sub_configs:
+                value = type(config).sub_configs[name]()  # eyes that the defaults leave out
             if isinstance(value, PretrainedConfig):
                 found |= self._nested(config, name, value)
                 continue
@@ -60,6 +71,8 @@ class Shrinker(Scale):
     def _value(self, name: str, value: Any, config: PretrainedConfig) -> Any:
         if value is None or value == {}:
             return self._open(name, value, config)
+        if name.endswith("patch_to_query_dict"):  # a projector's number of queries for a number of patches
+            return {str((self.image // PATCH) ** 2): PATCH // 2}
         if isinstance(value, Mapping):
             return self._mapping(name, value)
         if isinstance(value, (list, tuple)):
@@ -77,6 +90,10 @@ class Shrinker(Scale):
             return 2 * self.broad(value)  # attention sees the embeddings beside what layers made of them
         if name == "intermediate_size" and value < (_get(config, "hidden_size") or 0):
             return max(1, self.width * value // int(config.hidden_size))  # a bottleneck
+        if name == "intermediate_size" and (ratio := _get(config, "pixel_shuffle_ratio")):
+            return min(value, int(self.width / ratio**2))  # the channels of a block of patches become one's
+        if name == "vision_output_dim" and (layers := _get(config, "intermediate_layers_indices")):
+            return self.width * (1 + len(layers))  # the last layer's output beside those of others
         if name == "window_size" and (hasattr(config, "image_size") or hasattr(config, "spec_size")):
             return min(value, 2)
         if name == "window_size" and hasattr(config, "downsample_rate"):
@@ -161,6 +178,8 @@ class Shrinker(Scale):
         asked = [len(value) for key, value in found.items() if key.endswith("out_indices")]
         if name is None or not isinstance(names[name], int):
             return {}
+        if len(names.get("depths") or ()) == names[name]:  # a layer is a stage with a depth of its own
+            return {name: names[name]}
         if asked:
             return {name: max(asked)}
         return self._layers(config, name)

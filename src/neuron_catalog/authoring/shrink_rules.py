@@ -17,6 +17,8 @@ EXPERTS = 4
 COLOURS = 4
 """An image has so many channels at most; such a number in a list of widths stays."""
 ROTARY = 4
+CODES = 8
+"""Entries of a codebook of images."""
 CHANNELS = 16
 """Divisor of the widths of convolutions, and the narrowest one where heads stand in a ratio to them."""
 
@@ -58,6 +60,8 @@ class Scale:
         """Shrink the numbers of a key that has several; heads may stand `in_ratio` to widths."""
         if TOKEN.search(name):
             return [self.token(each) for each in values]
+        if re.search(r"feature_layer$|layers_indices$|attn_indexes$", name):
+            return [max(each, -LAYERS) if each < 0 else min(each, LAYERS - 1) for each in values]
         if re.search(r"^depths|layers$", name):
             return [1] * len(values)
         if re.search(r"out_indices$", name):
@@ -166,14 +170,15 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"patch_size|encoder_stride", _at_most(PATCH)),
         (r"num_mel_bins|mel_bins|n_mels|feature_size", _at_most(16)),
         (r"tokens_per_image", _at_most(4)),
-        (r"num_queries|query_tokens|num_latents|num_query", _at_most(6)),
+        (r"num_queries|query_tokens|num_latents|num_query|query_num", _at_most(6)),
         (r"tokenizer_chunk_size$", lambda _scale, value: value),  # a multiple of what the codec says
         (r"patch_embeds_hidden_size$", _at_most(4)),  # the first of four widths that double
         (r"chunk_\w+_context$", _at_most(2)),
         (r"chunk_size|chunk_length", _at_most(8)),
+        (r"num_embeddings$", _at_most(CODES)),
         (r"num_groups$", _at_most(4)),
         (
-            r"hidden_size|d_model|n_embd|embed_dim|^dim$|emb_dim|hidden_dim|embedding_size|embedding_dim|_dim$|"
+            r"hidden_size|d_model|n_embd|embed_dim|^dim$|emb_dim|hidden_dim|embedding_size|embedding_dim|_dims?$|"
             r"width$|_embed$|d_embed|inner_dim|n_embed|d_latents|_channels$|proj_size|_features$|_size$",
             Scale.broad,
         ),

@@ -94,7 +94,9 @@ class Workbench:
             model = source.load(plan).module
         names = {tensor.name for tensor in plan.outputs}
         whole = make_inputs(plan, 1, "full")
-        ids = next(tensor for tensor in plan.inputs if tensor.fill == "random_ids")
+        texts = [tensor for tensor in plan.inputs if tensor.fill == "random_ids"]
+        continued = [tensor for tensor in texts if tensor.axes[1:2] == plan.outputs[0].axes[1:2]]
+        ids = (continued or texts)[0]
         other = {
             **whole,
             ids.name: torch.cat([whole[ids.name][:, :-1], changed(ids, whole[ids.name])[:, -1:]], 1),

@@ -12,7 +12,7 @@ from neuron_catalog.errors import Finding, nearest
 from neuron_catalog.schema.conditions import ConfigAbove, ConfigEquals, ConfigIsSet, TaskIs, When, all_of
 from neuron_catalog.schema.documents import Architecture, Family, TasksFile
 from neuron_catalog.schema.tensors import ConditionalInput, PerLayer
-from neuron_catalog.schema.words import DERIVED_DIMS, OPEN_DIMS
+from neuron_catalog.schema.words import DERIVED_DIMS, OPEN_SIZES
 
 
 def check_tasks(entry: Entry[TasksFile]) -> Iterator[Finding]:
@@ -113,7 +113,7 @@ def _check_inputs(
 def _check_dims(entry: Entry[Architecture], family: Family, aliases: Mapping[str, str]) -> Iterator[Finding]:
     """Check that the normalized config knows every size that the selected tensors need."""
     architecture = entry.document
-    known = {*family.axes, *aliases, *OPEN_DIMS, "_", "..."}
+    known = {*family.axes, *aliases, *OPEN_SIZES, "_", "..."}
     needed: dict[YamlPath, Iterable[str]] = {}
     for position, use in enumerate(architecture.inputs):
         name = use.name if isinstance(use, ConditionalInput) else use

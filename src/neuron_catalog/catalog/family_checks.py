@@ -10,7 +10,7 @@ from neuron_catalog.catalog.source import YamlPath
 from neuron_catalog.errors import Finding
 from neuron_catalog.schema.documents import Family
 from neuron_catalog.schema.tensors import PerLayer
-from neuron_catalog.schema.words import DERIVED_DIMS, OPEN_DIMS
+from neuron_catalog.schema.words import DERIVED_DIMS, OPEN_SIZES
 
 
 def check_family(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
@@ -49,11 +49,12 @@ def _check_family_inputs(entry: Entry[Family], around: Surroundings) -> Iterator
             yield from unknown(entry, (*where, "shape_for", task), shape, dims, "dim")
         yield from unknown(entry, (*where, "masks"), tensor.masks, family.inputs, "input")
         yield from unknown(entry, (*where, "only_for"), tensor.only_for, around.tasks, "task")
-        needed = {"random_ids": "below", "padded_mask": "masks"}.get(tensor.fill)
+        needed = {"random_ids": "below", "padded_mask": "masks", "span": "times"}.get(tensor.fill)
         if needed and not getattr(tensor, needed):
             message = f"fill {tensor.fill} of {name} needs the key {needed!r}"
             yield entry.source.finding((*where, "fill"), "NC305", message)
         yield from unknown(entry, (*where, "below"), _given(tensor.below), dims, "dim")
+        yield from unknown(entry, (*where, "times"), _given(tensor.times), dims, "dim")
         yield from unknown(entry, (*where, "pad"), pads, config_keys, "normalized-config key")
         end = _given(tensor.ends_with)
         yield from unknown(entry, (*where, "ends_with"), end, config_keys, "normalized-config key")
@@ -61,12 +62,14 @@ def _check_family_inputs(entry: Entry[Family], around: Surroundings) -> Iterator
             held: YamlPath = (*where, "holds")
             yield from unknown(entry, (*held, "id"), [tensor.holds.id], config_keys, "normalized-config key")
             yield from unknown(entry, (*held, "times"), [tensor.holds.times], dims, "dim")
+            beside = _given(tensor.holds.beside)
+            yield from unknown(entry, (*held, "beside"), beside, config_keys, "normalized-config key")
 
 
 def _check_family_outputs(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
     family = entry.document
     dims = {*family.axes, *DERIVED_DIMS, *around.config_keys}
-    known = {*dims, *OPEN_DIMS, "_"}
+    known = {*dims, *OPEN_SIZES, "_"}
     yield from unknown(entry, ("integer_outputs",), family.integer_outputs, family.outputs, "output")
     for name, output in family.outputs.items():
         where: YamlPath = ("outputs", name)

@@ -24,6 +24,7 @@ def axes_in_use(
             dims = (
                 *tensor.shape_for.get(each, tensor.shape),
                 *([tensor.holds.times] if tensor.holds else []),
+                *([tensor.times] if tensor.times else []),
             )
             found |= {part for dim in dims for part in (dim, *DERIVED_DIMS.get(dim, ()))} & set(family.axes)
     return {

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from neuron_catalog.manifest import Difference, OutputTensor, Plan
-from neuron_catalog.schema.words import BEGINS_WITH, OPEN_DIMS
+from neuron_catalog.schema.words import BEGINS_WITH, ENDS_WITH, OPEN_DIMS
 
 RELATIVE_BOUND = 1e-5
 """Share of the largest eager value that a compiled output may differ by. Tiny models have tiny outputs: an
@@ -104,14 +104,16 @@ def unmasked(value: Tensor, output: OutputTensor, mask: Tensor, mask_axes: tuple
     """Return the entries of an output that belong to real tokens, flat; all of them if it has no such axis.
 
     Dimensions are matched by the names of their axes. Where a name occurs twice (query and key of an
-    attention map) the first one counts: rows of real queries. Positions after those of the mask (patches
-    of an image after the tokens) belong to nothing masked; fewer positions stand for stretches of it.
+    attention map) the first one counts: rows of real queries. Positions beside those of the mask (patches of
+    an image after or before the tokens) belong to nothing masked; fewer positions stand for stretches of it.
     """
-    axes = [BEGINS_WITH.get(axis, OPEN_DIMS.get(axis, axis)) for axis in output.axes]
+    axes = [(BEGINS_WITH | ENDS_WITH | OPEN_DIMS).get(axis, axis) for axis in output.axes]
     if mask_axes[-1] not in axes:
         return value.flatten()
     positions = [axes.index(axis) for axis in mask_axes if axis in axes]
-    further = value.shape[axes.index(mask_axes[-1])] - mask.shape[-1]
-    mask = functional.pad(mask, (0, further), value=1) if further > 0 else stretches(mask, further)
+    place = axes.index(mask_axes[-1])
+    further = value.shape[place] - mask.shape[-1]
+    beside = (further, 0) if output.axes[place] in ENDS_WITH else (0, further)
+    mask = functional.pad(mask, beside, value=1) if further > 0 else stretches(mask, further)
     shape = [value.shape[p] if p in positions else 1 for p in range(value.dim())]
     return value[mask.bool().reshape(shape).expand_as(value)]

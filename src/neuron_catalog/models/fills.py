@@ -28,7 +28,8 @@ def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> In
     kept = {mask.name: padded_mask(mask, generator, pattern).bool() for mask in plan.masks}
     for tensor in plan.inputs:
         if tensor.placeholders and (mask := _mask_of(tensor, plan)):
-            kept[mask.name][..., : tensor.placeholders + 2] = True  # never padding
+            held = tensor.placeholders + len(tensor.marks)
+            kept[mask.name][..., : held + 2] = True  # what stands for an image or a sound is never padding
     inputs: Inputs = {}
     for tensor in plan.inputs:
         if tensor.name in kept:
@@ -39,6 +40,8 @@ def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> In
             value = _padded(tensor, value, kept[mask.name], mask.axes)
         if tensor.placeholder is not None:
             value[..., 1 : tensor.placeholders + 1] = tensor.placeholder
+            for place, each in enumerate(tensor.marks, start=tensor.placeholders + 1):
+                value[..., place] = each
         inputs[tensor.name] = value
     return inputs
 
@@ -113,6 +116,24 @@ def boxes(tensor: InputTensor, generator: Generator) -> Tensor:
     return torch.cat([near, near + size], dim=-1).to(getattr(torch, tensor.dtype))
 
 
+def span(tensor: InputTensor, generator: Generator) -> Tensor:
+    """Set the entries after the first that stand for an image to one, the others to zero."""
+    del generator
+    value = torch.zeros(tensor.shape, dtype=getattr(torch, tensor.dtype))
+    value[..., 1 : tensor.placeholders + 1] = 1
+    return value
+
+
+def grid(tensor: InputTensor, generator: Generator) -> Tensor:
+    """Return column and row of each patch of a square image, row by row."""
+    del generator
+    *rows, patches, _ = tensor.shape
+    number = torch.arange(patches)
+    side = int(patches**0.5)
+    places = torch.stack([number % side, number // side], dim=-1)
+    return places.expand(*rows, patches, 2).to(getattr(torch, tensor.dtype)).clone()
+
+
 def over(mask: Tensor, axes: tuple[str, ...], value: Tensor, tensor: InputTensor) -> Tensor:
     """Give a mask the other dimensions of what it masks: the corners of a box, the bands of a frame."""
     shape = [size if axis in axes else 1 for axis, size in zip(tensor.axes, value.shape, strict=True)]
@@ -122,6 +143,7 @@ def over(mask: Tensor, axes: tuple[str, ...], value: Tensor, tensor: InputTensor
 def changed(tensor: InputTensor, value: Tensor) -> Tensor:
     """Return a value that differs everywhere it can: the next id, the opposite mask or sign, a mirrored box.
 
+    A span moves too, and a grid is turned.
     The opposite mask keeps the first entry, since a row of zeros means nothing. It also masks early tokens,
     which a decoder notices where it would not notice longer padding.
     """
@@ -135,12 +157,18 @@ def changed(tensor: InputTensor, value: Tensor) -> Tensor:
         return opposite
     if tensor.fill == "boxes":  # not moved alike: a model may see where boxes are from each other only
         return LARGEST_COORDINATE - value[..., [2, 3, 0, 1]]
+    if tensor.fill == "random_halves" and tensor.dtype != "bool":
+        return 1 - value
+    if tensor.fill == "grid":
+        return value.flip(-1)
+    if tensor.fill == "span":
+        return value.roll(1, -1)
     return ~value if tensor.dtype == "bool" else -value
 
 
 def _meant(tensor: InputTensor) -> set[int]:
     """Return the ids that mean something to the model: the end of a text, a part of an image."""
-    return {each for each in (tensor.ends_with, tensor.placeholder) if each is not None}
+    return {each for each in (tensor.ends_with, tensor.placeholder, *tensor.marks) if each is not None}
 
 
 def _next_ids(tensor: InputTensor, value: Tensor, below: int) -> Tensor:
@@ -162,5 +190,7 @@ FILLS: dict[str, Callable[[InputTensor, Generator], Tensor]] = {
     "ones": ones,
     "random_halves": random_halves,
     "boxes": boxes,
+    "span": span,
+    "grid": grid,
 }
 """Word in the YAML → function."""

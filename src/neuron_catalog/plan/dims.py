@@ -31,6 +31,16 @@ def _num_patches(height: int, width: int, patch_size: Any) -> Any:
     return (height // _image_height(patch_size)) * (width // _image_width(patch_size))
 
 
+def _patch_values(num_channels: int, patch_size: Any) -> Any:
+    """The colours of each pixel of a patch, in one row."""
+    return num_channels * _image_height(patch_size) * _image_width(patch_size)
+
+
+def _plane() -> int:
+    """Column and row."""
+    return 2
+
+
 def _mel_frames(max_source_positions: int) -> int:
     """Whisper's encoder halves the number of frames once (3000 mel frames for 1500 positions)."""
     return 2 * max_source_positions
@@ -78,6 +88,8 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "mel_frames": _mel_frames,
     "num_hidden_states": _num_hidden_states,
     "num_patches": _num_patches,
+    "patch_values": _patch_values,
+    "plane": _plane,
     "positions_after_padding": _positions_after_padding,
     "single_value": _single_value,
     "steps_with_lags": _steps_with_lags,

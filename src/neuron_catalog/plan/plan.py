@@ -25,11 +25,11 @@ from neuron_catalog.schema.conditions import (
 )
 from neuron_catalog.schema.documents import Architecture, Family
 from neuron_catalog.schema.tensors import Axis, ConditionalInput, Input, PerLayer
-from neuron_catalog.schema.words import OPEN_DIMS
+from neuron_catalog.schema.words import OPEN_SIZES
 
 FLOAT_DTYPE = "float32"
 INTEGER_DTYPE = "int64"
-ANY_SIZE = ("_", "...", *OPEN_DIMS)
+ANY_SIZE = ("_", "...", *OPEN_SIZES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,9 +139,18 @@ class _Binding:
             pad=self.dims.first_set(pad) if isinstance(pad, tuple) else pad,
             ends_with=None if tensor.ends_with is None else self.dims.size(tensor.ends_with),
             placeholder=None if tensor.holds is None else self.dims.size(tensor.holds.id),
-            placeholders=0 if tensor.holds is None else self.dims.size(tensor.holds.times),
+            placeholders=self._placeholders(tensor),
+            marks=self._marks(tensor),
             masks=tuple(masked for masked in tensor.masks if masked in selected),
         )
+
+    def _placeholders(self, tensor: Input) -> int:
+        times = tensor.holds.times if tensor.holds else tensor.times
+        return 0 if times is None else self.dims.size(times)
+
+    def _marks(self, tensor: Input) -> tuple[int, ...]:
+        key = tensor.holds.beside if tensor.holds else None
+        return tuple(self.dims.value(key)) if key and key in self.dims.aliases else ()
 
     def outputs(self) -> tuple[OutputTensor, ...]:
         declared = [self._output(name) for name in self.architecture.tasks[self.task]]

@@ -76,6 +76,9 @@ class Placeholder(Strict):
     """The config key of the id."""
     times: DimName
     """How often it stands in each row."""
+    beside: DimName | None = None
+    """The config key of ids that models may read around it, such as one for the end of an image. Each stands
+    in every row too, if the normalized config has the key."""
 
 
 class Input(Strict):
@@ -98,6 +101,8 @@ class Input(Strict):
     """For `random_ids`: the config key of an id that stands at the end of each row's real tokens."""
     holds: Placeholder | None = None
     """For `random_ids`: an id that stands in each row, after its first token, as often as said."""
+    times: DimName | None = None
+    """For `span`: how many entries of each row, after its first, are one; the others are zero."""
     masks: List[TensorName] = ()
     """For `padded_mask`: the inputs whose entries under a zero are ignored by the model."""
 

@@ -56,9 +56,10 @@ Size = Annotated[int, Field(ge=1)]
 
 Dtype = Literal["int64", "int32", "float32", "bool"]
 
-Fill = Literal["random_ids", "padded_mask", "random_normal", "random_halves", "boxes", "ones"]
+Fill = Literal["random_ids", "padded_mask", "random_normal", "random_halves", "boxes", "ones", "span", "grid"]
 """How example values are made: random integers below a bound; ones followed by zeros; normal noise; half of
-each row true; boxes of ordered corners from 0 to 1000; ones only, where nothing can be padding."""
+each row true; boxes of ordered corners from 0 to 1000; ones only, where nothing can be padding; ones in the
+places of an image in a text; column and row of each patch of a square image."""
 
 Cure = Literal["plain_autograd", "integer_padding", "integer_scalars", "broadcast_masks", "batched_experts"]
 """What tracing needs for this architecture, entered for one export and undone after it."""
@@ -99,6 +100,8 @@ DERIVED_DIMS: dict[str, tuple[str, ...]] = {
     "mel_frames": ("max_source_positions",),
     "num_hidden_states": ("num_hidden_layers",),
     "num_patches": ("height", "width", "patch_size"),
+    "patch_values": ("num_channels", "patch_size"),
+    "plane": (),
     "positions_after_padding": ("max_position_embeddings", "pad_token_id"),
     "single_value": (),
     "steps_with_lags": ("context_length", "lags_sequence"),
@@ -114,3 +117,10 @@ position for an equal stretch of it. So it is known which positions belong to pa
 
 BEGINS_WITH = {"tokens_and_patches": "sequence_length", "tokens_and_regions": "sequence_length"}
 """Derived dim → the axis whose positions come first in it; those after them are never masked."""
+
+ENDS_WITH = {"image_then_tokens": "sequence_length"}
+"""Dim of an output that is as large as the eager model makes it → the axis whose positions come last in it;
+those before them are never masked."""
+
+OPEN_SIZES = (*OPEN_DIMS, *ENDS_WITH)
+"""All words for a size in an output that the eager model gives, but whose meaning is known."""
