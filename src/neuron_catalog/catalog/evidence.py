@@ -48,11 +48,11 @@ class Evidence(BaseModel):
 def definition_digest(
     architecture: Architecture, family: Family, aliases: Mapping[str, str], tasks: Mapping[str, Task]
 ) -> str:
-    """Return the digest of all that the catalog says about an architecture, prose left out.
+    """Return the digest of all that decides what is run; prose and the bounds of versions do not.
 
     Defaults are left out too, so that a new key of the format leaves what was recorded without it standing.
     """
-    prose = {"summary", "checkpoint", "known_issues"}
+    prose = {"summary", "checkpoint", "requires", "known_issues"}
     said = {
         "architecture": architecture.model_dump(mode="json", exclude=prose, exclude_defaults=True),
         "family": family.model_dump(mode="json", exclude=prose, exclude_defaults=True),
