@@ -64,6 +64,10 @@ def test_a_link_that_is_no_checkpoint_is_not_taken_for_one(model_type):
     assert checkpoint_of(CONFIG_MAPPING[model_type]) is None
 
 
+def test_what_an_older_torch_refuses_is_cured_with_a_newer_one(catalog):
+    assert "integer_padding" in author("falcon_mamba", catalog).draft.cures
+
+
 def test_the_file_names_the_checkpoint_of_the_documentation_or_the_given_one(catalog):
     assert author("squeezebert", catalog).draft.checkpoint == "squeezebert/squeezebert-uncased"
     assert author("squeezebert", catalog, checkpoint="me/mine").draft.checkpoint == "me/mine"

@@ -95,6 +95,16 @@ def test_broken_tiny_config_is_a_failure(run, tmp_path, catalog):
     assert "The tiny config of distilbert is refused by transformers" in out
 
 
+def test_a_model_that_raises_something_new_fails_its_row_only(catalog, monkeypatch):
+    def broken(*_arguments):
+        raise NotImplementedError("no kernel for this")
+
+    monkeypatch.setattr("neuron_catalog.exporting.selftest.build", broken)
+    rows = list(selftest(catalog, ["distilbert"]))
+    assert {row.complaint for row in rows} == {"NotImplementedError: no kernel for this"}
+    assert len(rows) == len(catalog.supported_tasks("distilbert"))
+
+
 def test_unknown_architecture(run):
     code, out, err = run("selftest", "distilbrt")
     assert (code, "did you mean distilbert" in err) == (4, True)

@@ -150,6 +150,8 @@ def run_job(job: Job) -> Row:
         outcome = {"backend": choose(job.backend)[0], "not_run": error.cause}
     except NeuronCatalogError as error:
         outcome = {"backend": choose(job.backend)[0], "error": first_line(error)}
+    except Exception as error:  # noqa: BLE001, a model may raise anything, and one row never ends the run
+        outcome = {"backend": choose(job.backend)[0], "error": f"{type(error).__name__}: {first_line(error)}"}
     seconds = round(time.perf_counter() - started, 3)
     return Row(architecture=job.architecture, task=job.task, seconds=seconds, **outcome)
 

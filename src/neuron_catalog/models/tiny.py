@@ -55,7 +55,7 @@ class TinySource:
         try:
             with quiet_transformers():
                 return transformers.AutoConfig.for_model(self.model_type, **arguments)
-        except (ValueError, TypeError, StrictDataclassError) as error:
+        except (ValueError, TypeError, AttributeError, StrictDataclassError) as error:
             raise RequestError(
                 f"The tiny config of {name} is refused by transformers: {first_line(error)}",
                 "Correct tiny.config in the architecture's YAML.",
