@@ -62,6 +62,8 @@ class Scale:
             return [self.token(each) for each in values]
         if re.search(r"feature_layer$|layers_indices$|attn_indexes$", name):
             return [max(each, -LAYERS) if each < 0 else min(each, LAYERS - 1) for each in values]
+        if re.search(r"block_indexes$|visual_indexes$", name):
+            return [LAYERS - 1]  # one layer as they are, and one as the others
         if re.search(r"^depths|layers$", name):
             return [1] * len(values)
         if re.search(r"out_indices$", name):

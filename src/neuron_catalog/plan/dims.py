@@ -41,6 +41,40 @@ def _plane() -> int:
     return 2
 
 
+def _grid_height(height: int, patch_size: Any) -> Any:
+    return height // _image_height(patch_size)
+
+
+def _grid_width(width: int, patch_size: Any) -> Any:
+    return width // _image_width(patch_size)
+
+
+def _packed_patches(batch_size: int, height: int, width: int, patch_size: Any) -> Any:
+    """The patches of all images, one after the other."""
+    return batch_size * _num_patches(height, width, patch_size)
+
+
+def _merged_patches(height: int, width: int, patch_size: Any, spatial_merge_size: Any) -> Any:
+    """What is left of an image's patches when each square of them has become one token."""
+    merged = _image_height(spatial_merge_size) * _image_width(spatial_merge_size)
+    return _num_patches(height, width, patch_size) // merged
+
+
+def _merged_patch_side(patch_size: Any, spatial_merge_size: Any) -> Any:
+    """The side in pixels of the patches that become one token."""
+    return _image_height(patch_size) * _image_height(spatial_merge_size)
+
+
+def _patch_values_in_time(num_channels: int, temporal_patch_size: int, patch_size: Any) -> Any:
+    """A patch that spans several frames of a film; an image is repeated as often."""
+    return temporal_patch_size * _patch_values(num_channels, patch_size)
+
+
+def _time_height_width() -> int:
+    """Time, height and width: a token in an image has a position in each (`get_rope_index`)."""
+    return 3
+
+
 def _mel_frames(max_source_positions: int) -> int:
     """Whisper's encoder halves the number of frames once (3000 mel frames for 1500 positions)."""
     return 2 * max_source_positions
@@ -83,17 +117,24 @@ def _box_corners() -> int:
 
 FORMULAS: dict[str, Callable[..., Any]] = {
     "box_corners": _box_corners,
+    "grid_height": _grid_height,
+    "grid_width": _grid_width,
     "image_height": _image_height,
     "image_width": _image_width,
     "mel_frames": _mel_frames,
+    "merged_patch_side": _merged_patch_side,
+    "merged_patches": _merged_patches,
     "num_hidden_states": _num_hidden_states,
     "num_patches": _num_patches,
+    "packed_patches": _packed_patches,
     "patch_values": _patch_values,
+    "patch_values_in_time": _patch_values_in_time,
     "plane": _plane,
     "positions_after_padding": _positions_after_padding,
     "single_value": _single_value,
     "steps_with_lags": _steps_with_lags,
     "text_and_codes": _text_and_codes,
+    "time_height_width": _time_height_width,
     "tokens_and_patches": _tokens_and_patches,
     "tokens_and_regions": _tokens_and_regions,
 }
