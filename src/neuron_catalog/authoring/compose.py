@@ -167,6 +167,8 @@ def _sides(family: Family, dims: Dims) -> dict[str, int]:
     """Sizes of axes that must be multiples of one that the config gives; no two are alike."""
     parts = {name: axis.multiple_of for name, axis in family.axes.items() if axis.multiple_of}
     known = {name: part for name, part in parts.items() if _known([part], family, dims)}
+    defaults = {name: axis.default for name, axis in family.axes.items() if isinstance(axis.default, int)}
+    dims = replace(dims, axes=defaults)
     return {name: 2**power * dims.size(part) for power, (name, part) in enumerate(known.items(), 1)}
 
 
