@@ -139,6 +139,7 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"indexer_budget", _at_most(4)),
         (r"indexer_kv_heads", _at_most(1)),
         (r"layer_offset$", _at_most(1)),
+        (r"insert_layer_id$", _at_most(LAYERS - 2)),
         (r"experts$", _at_most(EXPERTS)),
         (r"(key_value|kv)_heads|attention_groups", Scale.kv_heads),
         (r"heads$|^n_head$|num_head$", _at_most(HEADS)),

@@ -31,6 +31,21 @@ def _num_patches(height: int, width: int, patch_size: Any) -> Any:
     return (height // _image_height(patch_size)) * (width // _image_width(patch_size))
 
 
+def _packed_length(batch_size: int, height: int, width: int, patch_size: Any) -> Any:
+    """The pixels along a strip of the patches of all images, side by side."""
+    return _packed_patches(batch_size, height, width, patch_size) * _image_width(patch_size)
+
+
+def _window_side(patch_size: Any, window_kernel_size: Any) -> Any:
+    """The side in pixels of a window of patches, within which they see each other and become one."""
+    return _image_height(patch_size) * _image_height(window_kernel_size)
+
+
+def _merged_window_side(patch_size: Any, window_kernel_size: Any, merge_kernel_size: Any) -> Any:
+    """The side in pixels of the windows that are merged once more into a token."""
+    return _window_side(patch_size, window_kernel_size) * _image_height(merge_kernel_size)
+
+
 def _patch_values(num_channels: int, patch_size: Any) -> Any:
     """The colours of each pixel of a patch, in one row."""
     return num_channels * _image_height(patch_size) * _image_width(patch_size)
@@ -124,8 +139,10 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "mel_frames": _mel_frames,
     "merged_patch_side": _merged_patch_side,
     "merged_patches": _merged_patches,
+    "merged_window_side": _merged_window_side,
     "num_hidden_states": _num_hidden_states,
     "num_patches": _num_patches,
+    "packed_length": _packed_length,
     "packed_patches": _packed_patches,
     "patch_values": _patch_values,
     "patch_values_in_time": _patch_values_in_time,
@@ -137,6 +154,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "time_height_width": _time_height_width,
     "tokens_and_patches": _tokens_and_patches,
     "tokens_and_regions": _tokens_and_regions,
+    "window_side": _window_side,
 }
 
 

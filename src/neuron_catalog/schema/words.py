@@ -102,8 +102,10 @@ DERIVED_DIMS: dict[str, tuple[str, ...]] = {
     "mel_frames": ("max_source_positions",),
     "merged_patch_side": ("patch_size", "spatial_merge_size"),
     "merged_patches": ("height", "width", "patch_size", "spatial_merge_size"),
+    "merged_window_side": ("patch_size", "window_kernel_size", "merge_kernel_size"),
     "num_hidden_states": ("num_hidden_layers",),
     "num_patches": ("height", "width", "patch_size"),
+    "packed_length": ("batch_size", "height", "width", "patch_size"),
     "packed_patches": ("batch_size", "height", "width", "patch_size"),
     "patch_values": ("num_channels", "patch_size"),
     "patch_values_in_time": ("num_channels", "temporal_patch_size", "patch_size"),
@@ -115,6 +117,7 @@ DERIVED_DIMS: dict[str, tuple[str, ...]] = {
     "time_height_width": (),
     "tokens_and_patches": ("sequence_length", "height", "width", "patch_size"),
     "tokens_and_regions": ("sequence_length", "num_regions"),
+    "window_side": ("patch_size", "window_kernel_size"),
 }
 """Derived dim → the axes and normalized-config keys it is computed from, by a function in `plan/dims.py`."""
 
