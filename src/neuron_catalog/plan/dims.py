@@ -85,6 +85,11 @@ def _patch_values_in_time(num_channels: int, temporal_patch_size: int, patch_siz
     return temporal_patch_size * _patch_values(num_channels, patch_size)
 
 
+def _rotary_sections(mrope_section: Any) -> Any:
+    """As many positions for each token as a rotary embedding has sections."""
+    return len(mrope_section)
+
+
 def _time_height_width() -> int:
     """Time, height and width: a token in an image has a position in each (`get_rope_index`)."""
     return 3
@@ -148,6 +153,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "patch_values_in_time": _patch_values_in_time,
     "plane": _plane,
     "positions_after_padding": _positions_after_padding,
+    "rotary_sections": _rotary_sections,
     "single_value": _single_value,
     "steps_with_lags": _steps_with_lags,
     "text_and_codes": _text_and_codes,

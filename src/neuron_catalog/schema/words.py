@@ -111,6 +111,7 @@ DERIVED_DIMS: dict[str, tuple[str, ...]] = {
     "patch_values_in_time": ("num_channels", "temporal_patch_size", "patch_size"),
     "plane": (),
     "positions_after_padding": ("max_position_embeddings", "pad_token_id"),
+    "rotary_sections": ("mrope_section",),
     "single_value": (),
     "steps_with_lags": ("context_length", "lags_sequence"),
     "text_and_codes": ("num_codebooks",),
