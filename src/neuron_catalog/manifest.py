@@ -48,6 +48,16 @@ class InputTensor(Record):
     masks: tuple[str, ...] = ()
 
 
+class ConstantTensor(Record):
+    """An argument of `forward` that was fixed when the graph was made, with its value: equal rows."""
+
+    name: str
+    axis: str
+    """What the rows are counted by."""
+    dtype: str
+    value: tuple[int, ...] | tuple[tuple[int, ...], ...]
+
+
 class OutputTensor(Record):
     """One output of a graph. A size of None is whatever the eager model gives; a last axis `...` stands for
     any number of such dimensions."""
@@ -95,6 +105,8 @@ class Plan(Record):
     """Axes that may be exceeded at run time: the inputs are split and the results joined."""
     options: tuple[str, ...] = ()
     inputs: tuple[InputTensor, ...]
+    constants: tuple[ConstantTensor, ...] = ()
+    """What the graph was made for: whoever calls it gives these very values."""
     outputs: tuple[OutputTensor, ...]
     cures: tuple[str, ...] = ()
     atol: float

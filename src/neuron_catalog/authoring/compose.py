@@ -12,7 +12,7 @@ from neuron_catalog.authoring.anatomy import Anatomy, Head
 from neuron_catalog.authoring.draft import Draft
 from neuron_catalog.authoring.prose import summary
 from neuron_catalog.catalog.index import Catalog
-from neuron_catalog.catalog.selection import axes_in_use, has_default
+from neuron_catalog.catalog.selection import axes_in_use, dims_of_constant, has_default
 from neuron_catalog.errors import RequestError
 from neuron_catalog.plan.dims import Dims
 from neuron_catalog.schema.documents import Architecture, Family
@@ -62,6 +62,7 @@ SENSES = {
     "audio_input_features",
     "audio_prompt_latents",
     "flattened_patches",
+    "hidden_states",
     "image_pixel_values",
     "high_res_pixel_values",
     "visual_embeds",
@@ -75,6 +76,10 @@ SWITCHED_OFF = ("use_cache", "sample")
 SOUNDS = {"input_features", "input_values"}
 """A model that sees as well may be served for images and texts alone."""
 
+NUMBERED = {"position_ids": "get_rope_index"}
+"""Inputs that only a model with such a method is given, which numbers tokens by their place in an image: made
+within the graph the numbers would be those of the traced texts."""
+
 PARTNERS = {"decoder_input_ids", "bbox"}
 """Inputs that make a family another one: a model without them does not belong there."""
 
@@ -83,12 +88,14 @@ def families_for(anatomy: Anatomy, catalog: Catalog) -> Iterator[Family]:
     """Yield the families that have the model's main input, those that share most inputs with it first."""
     taken = set(_parameters(anatomy))
     senses = _senses(anatomy.heads[0])
+    constants = taken & {name for family in catalog.families.values() for name in family.constants}
 
     def fits(family: Family) -> bool:
         inputs = set(family.inputs)
         sees = senses <= inputs and (not inputs & SENSES or bool(inputs & senses))
         partners = inputs & PARTNERS | {name for name, tensor in family.inputs.items() if tensor.holds}
-        return anatomy.main_input in inputs and sees and partners <= taken
+        told = constants == set(family.constants)
+        return anatomy.main_input in inputs and sees and told and partners <= taken
 
     def rank(family: Family) -> tuple[int, int, int]:
         inputs, tasks = set(family.inputs), {head.task for head in anatomy.heads}
@@ -112,6 +119,7 @@ def first_draft(
     None if the config lacks a size that the main input needs, or what the model sees or hears.
     """
     inputs = tuple(name for name in _parameters(anatomy) if name in family.inputs)
+    inputs = tuple(name for name in inputs if name not in NUMBERED or _has_method(anatomy, NUMBERED[name]))
     alias_set = _best_alias_set(catalog, family, inputs, config)
     dims = Dims({}, catalog.normalized_configs[alias_set], config)
     inputs = tuple(name for name in inputs if _known(_dims_of(family, name), family, dims))
@@ -126,11 +134,12 @@ def first_draft(
         checkpoint=anatomy.checkpoint,
         normalized_config=alias_set,
         inputs=inputs,
+        constants=tuple(name for name in _parameters(anatomy) if name in family.constants),
         mandatory_axes=("batch_size",),
         tasks={head.task: ("unknown",) for head in heads},
         model_classes={head.task: head.model_class.__name__ for head in heads if head.by_name},
         forward_arguments={name: False for name in SWITCHED_OFF if name in taken},
-        tiny={"config": dict(tiny), "axes": {}},
+        tiny={"config": dict(tiny), "axes": _sides(family, dims)},
     )
     tasks = {task: tuple(_outputs(family, task, dims, _axes(draft, catalog, task))) for task in draft.tasks}
     tasks = {task: outputs for task, outputs in tasks.items() if outputs}
@@ -148,6 +157,19 @@ def _fits(head: Head, family: Family, catalog: Catalog) -> bool:
 
 def _says(family: Family, task: str) -> bool:
     return any(task in output for output in family.outputs.values() if isinstance(output, Mapping))
+
+
+def _has_method(anatomy: Anatomy, name: str) -> bool:
+    return any(hasattr(head.model_class, name) for head in anatomy.heads)
+
+
+def _sides(family: Family, dims: Dims) -> dict[str, int]:
+    """Sizes of axes that must be multiples of one that the config gives; no two are alike."""
+    parts = {name: axis.multiple_of for name, axis in family.axes.items() if axis.multiple_of}
+    known = {name: part for name, part in parts.items() if _known([part], family, dims)}
+    defaults = {name: axis.default for name, axis in family.axes.items() if isinstance(axis.default, int)}
+    dims = replace(dims, axes=defaults)
+    return {name: 2**power * dims.size(part) for power, (name, part) in enumerate(known.items(), 1)}
 
 
 def with_axes(draft: Draft, catalog: Catalog) -> Draft:
@@ -186,6 +208,8 @@ def _best_alias_set(catalog: Catalog, family: Family, inputs: Iterable[str], con
     """The set that knows most sizes; of several, the one with fewest paths that lead nowhere."""
     needed = {dim for name in inputs for dim in (*_dims_of(family, name), *_ids_of(family, name))}
     needed |= {dim for output in family.outputs.values() for dim in _all_dims(output)}
+    needed |= {dim for constant in family.constants.values() for dim in dims_of_constant(constant)}
+    needed |= {axis.multiple_of for axis in family.axes.values() if axis.multiple_of}
     needed = {part for dim in needed for part in DERIVED_DIMS.get(dim, (dim,))} - set(family.axes)
     defaults = {axis.default for axis in family.axes.values() if isinstance(axis.default, str)}
     needed |= {part for dim in defaults for part in DERIVED_DIMS.get(dim, (dim,))}
@@ -203,7 +227,7 @@ def _best_alias_set(catalog: Catalog, family: Family, inputs: Iterable[str], con
 
 def _dims_of(family: Family, name: str) -> list[str]:
     tensor = family.inputs[name]
-    held = [tensor.holds.id] if tensor.holds else []
+    held = [tensor.holds.id, tensor.holds.times] if tensor.holds else []
     return [*tensor.shape, *([tensor.below] if tensor.below else []), *held]
 
 

@@ -19,6 +19,7 @@ class Draft:
     checkpoint: str | None
     normalized_config: str
     inputs: tuple[str, ...]
+    constants: tuple[str, ...] = ()
     mandatory_axes: tuple[str, ...]
     limits: tuple[Mapping[str, str], ...] = ()
     tasks: Mapping[str, tuple[str, ...]]

@@ -62,6 +62,8 @@ class Scale:
             return [self.token(each) for each in values]
         if re.search(r"feature_layer$|layers_indices$|attn_indexes$", name):
             return [max(each, -LAYERS) if each < 0 else min(each, LAYERS - 1) for each in values]
+        if re.search(r"block_indexes$|visual_indexes$", name):
+            return [LAYERS - 1]  # one layer as they are, and one as the others
         if re.search(r"^depths|layers$", name):
             return [1] * len(values)
         if re.search(r"out_indices$", name):
@@ -137,6 +139,7 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"indexer_budget", _at_most(4)),
         (r"indexer_kv_heads", _at_most(1)),
         (r"layer_offset$", _at_most(1)),
+        (r"insert_layer_id$", _at_most(LAYERS - 2)),
         (r"experts$", _at_most(EXPERTS)),
         (r"(key_value|kv)_heads|attention_groups", Scale.kv_heads),
         (r"heads$|^n_head$|num_head$", _at_most(HEADS)),

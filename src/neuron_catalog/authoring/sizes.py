@@ -16,7 +16,7 @@ PLACEHOLDERS = ("image_tokens", "audio_tokens")
 COUNTS = (16, 4, 1, 17, 2, 8, 9, 5, 6, 36)
 """How many placeholders there may be."""
 
-COUNT_TOLD = re.compile(r"do not match, tokens: ([1-9]\d*), features:? ([1-9]\d*)")
+COUNT_TOLD = re.compile(r"do not match[,:] tokens: ([1-9]\d*), features:? ([1-9]\d*)")
 """How transformers complains of a wrong number of placeholders: those of all rows, and how many it needs."""
 
 MULTIPLE_TOLD = re.compile(r"multiple of .*?(?P<wanted>\d+)\)?, but got (?P<given>\d+)")

@@ -21,6 +21,7 @@ from neuron_catalog.errors import RequestError, first_line
 from neuron_catalog.exporting.request import ExportRequest, resolve
 from neuron_catalog.exporting.selftest import Job, Row, run_job
 from neuron_catalog.manifest import Plan
+from neuron_catalog.models.arguments import fixed_arguments
 from neuron_catalog.models.fills import Inputs, changed, make_inputs
 from neuron_catalog.plan.dims import Dims
 
@@ -138,7 +139,7 @@ def workbench(catalog: Catalog) -> Iterator[Workbench]:
 def _called(model: Any, plan: Plan, inputs: Inputs) -> dict[str, Tensor]:
     with _building():
         with torch.no_grad():
-            given = model(**inputs, **plan.forward_arguments, return_dict=True)
+            given = model(**inputs, **fixed_arguments(plan, inputs), return_dict=True)
         return dict(tensors(given))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from neuron_catalog.catalog.loader import Entry
 from neuron_catalog.catalog.names import Surroundings, named_after, renamed, unknown
-from neuron_catalog.catalog.selection import axes_in_use, has_default
+from neuron_catalog.catalog.selection import axes_in_use, dims_of_constant, has_default
 from neuron_catalog.catalog.source import YamlPath
 from neuron_catalog.errors import Finding, nearest
 from neuron_catalog.schema.conditions import ConfigAbove, ConfigEquals, ConfigIsSet, TaskIs, When, all_of
@@ -108,6 +108,7 @@ def _check_inputs(
         yield from unknown(entry, where, [name], family.inputs, "input")
         if isinstance(use, ConditionalInput):
             yield from _check_when(entry, (*where, "when"), use.when, aliases)
+    yield from unknown(entry, ("constants",), entry.document.constants, family.constants, "constant")
 
 
 def _check_dims(entry: Entry[Architecture], family: Family, aliases: Mapping[str, str]) -> Iterator[Finding]:
@@ -126,6 +127,9 @@ def _check_dims(entry: Entry[Architecture], family: Family, aliases: Mapping[str
             if not isinstance(output, PerLayer):
                 shape = output.get(task, ()) if isinstance(output, Mapping) else output
                 needed["tasks", task, position] = shape
+    for position, name in enumerate(architecture.constants):
+        if constant := family.constants.get(name):
+            needed["constants", position] = dims_of_constant(constant)
     for where, dims in needed.items():
         for dim in dims:
             lacking = [key for key in DERIVED_DIMS.get(dim, (dim,)) if key not in known]
@@ -141,6 +145,7 @@ def _listed_twice(entry: Entry[Architecture]) -> Iterator[Finding]:
     inputs = [use.name if isinstance(use, ConditionalInput) else use for use in architecture.inputs]
     lists: dict[YamlPath, Iterable[str]] = {
         ("inputs",): inputs,
+        ("constants",): architecture.constants,
         ("mandatory_axes",): architecture.mandatory_axes,
         ("limits",): [limit.axis for limit in architecture.limits],
         **{("tasks", task): outputs for task, outputs in architecture.tasks.items()},

@@ -32,8 +32,27 @@ def check_family(entry: Entry[Family], around: Surroundings) -> Iterator[Finding
         default = [axis.default] if isinstance(axis.default, str) else []
         known = around.config_keys | set(DERIVED_DIMS)
         yield from unknown(entry, ("axes", name, "default"), default, known, "dim of a config")
+        factor: YamlPath = ("axes", name, "multiple_of")
+        yield from unknown(entry, factor, _given(axis.multiple_of), known, "dim of a config")
     yield from _check_family_inputs(entry, around)
+    yield from _check_family_constants(entry, around)
     yield from _check_family_outputs(entry, around)
+
+
+def _check_family_constants(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
+    dims = {*entry.document.axes, *DERIVED_DIMS, *around.config_keys}
+    for name, constant in entry.document.constants.items():
+        where: YamlPath = ("constants", name)
+        each = constant.each if isinstance(constant.each, tuple) else (constant.each,)
+        for position, size in enumerate(each):
+            place = (*where, "each", position) if isinstance(constant.each, tuple) else (*where, "each")
+            if isinstance(size, str):
+                yield from unknown(entry, place, [size], dims, "dim")
+        yield from unknown(entry, (*where, "times"), [constant.times], dims, "dim")
+        yield from unknown(entry, (*where, "only_for"), constant.only_for, around.tasks, "task")
+        if name in entry.document.inputs:
+            message = f"{name} is both an input and a constant"
+            yield entry.source.finding(where, "NC311", message, "keep one")
 
 
 def _check_family_inputs(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:

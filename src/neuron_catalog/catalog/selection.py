@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from neuron_catalog.schema.documents import Architecture, Family
-from neuron_catalog.schema.tensors import Axis, ConditionalInput
+from neuron_catalog.schema.tensors import Axis, ConditionalInput, Constant
 from neuron_catalog.schema.words import DERIVED_DIMS
 
 
@@ -14,7 +14,8 @@ def axes_in_use(
 ) -> set[str]:
     """Return the axes that matter in `task`, or in any task.
 
-    These are the axes in the shapes of the selected inputs, and the fixed ones that the config knows.
+    These are the axes in the shapes of the selected inputs and in the selected constants, and the fixed ones
+    that the config knows.
     """
     tasks = [task] if task else list(architecture.tasks)
     found = {name for name, axis in family.axes.items() if axis.fixed and has_default(axis, aliases)}
@@ -26,12 +27,32 @@ def axes_in_use(
                 *([tensor.holds.times] if tensor.holds else []),
                 *([tensor.times] if tensor.times else []),
             )
-            found |= {part for dim in dims for part in (dim, *DERIVED_DIMS.get(dim, ()))} & set(family.axes)
+            found |= set(_parts(dims)) & set(family.axes)
+        for name in selected_constants(architecture, family, each):
+            found |= set(_parts(dims_of_constant(family.constants[name]))) & set(family.axes)
     return {
         name
         for name in found
         if not family.axes[name].only_for or set(family.axes[name].only_for) & set(tasks)
     }
+
+
+def selected_constants(architecture: Architecture, family: Family, task: str) -> tuple[str, ...]:
+    """Return the constants that an architecture selects for a task, as far as the family defines them."""
+    only_for = {n: family.constants[n].only_for for n in architecture.constants if n in family.constants}
+    return tuple(name for name, tasks in only_for.items() if not tasks or task in tasks)
+
+
+def dims_of_constant(constant: Constant) -> tuple[str, ...]:
+    """Return the names of the sizes that a constant is made of."""
+    each = constant.each if isinstance(constant.each, tuple) else (constant.each,)
+    return (*(size for size in each if isinstance(size, str)), constant.times)
+
+
+def _parts(dims: Iterable[str]) -> Iterator[str]:
+    for dim in dims:
+        yield dim
+        yield from DERIVED_DIMS.get(dim, ())
 
 
 def selected_inputs(architecture: Architecture, family: Family, task: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -112,6 +113,8 @@ def print_plan(plan: Plan) -> None:
             )
             pad = getattr(tensor, "pad", None)
             say(f"  {tensor.name}: {tensor.dtype}[{dims}]" + ("" if pad is None else f" padded with {pad}"))
+    for constant in plan.constants:
+        say(f"fixed: {constant.name} = {json.dumps(constant.value)}")
     for waiver in plan.waivers:
         say(f"by design not {waiver.check}: {waiver.reason}")
 

@@ -15,6 +15,7 @@ from transformers import PretrainedConfig
 
 from neuron_catalog.errors import RequestError, first_line
 from neuron_catalog.manifest import Plan
+from neuron_catalog.models.arguments import fixed_arguments
 from neuron_catalog.models.fills import make_inputs
 from neuron_catalog.models.sources import EagerModel, model_class, quiet_transformers
 from neuron_catalog.schema.documents import Architecture
@@ -125,7 +126,7 @@ def _calibrate(model: Any, plan: Plan) -> None:
         norm.momentum = None  # a plain average
         norm.train()
     with torch.no_grad():
-        model(**joined, **plan.forward_arguments)
+        model(**joined, **fixed_arguments(plan, joined))
     model.eval()
 
 

@@ -31,6 +31,21 @@ def _num_patches(height: int, width: int, patch_size: Any) -> Any:
     return (height // _image_height(patch_size)) * (width // _image_width(patch_size))
 
 
+def _packed_length(batch_size: int, height: int, width: int, patch_size: Any) -> Any:
+    """The pixels along a strip of the patches of all images, side by side."""
+    return _packed_patches(batch_size, height, width, patch_size) * _image_width(patch_size)
+
+
+def _window_side(patch_size: Any, window_kernel_size: Any) -> Any:
+    """The side in pixels of a window of patches, within which they see each other and become one."""
+    return _image_height(patch_size) * _image_height(window_kernel_size)
+
+
+def _merged_window_side(patch_size: Any, window_kernel_size: Any, merge_kernel_size: Any) -> Any:
+    """The side in pixels of the windows that are merged once more into a token."""
+    return _window_side(patch_size, window_kernel_size) * _image_height(merge_kernel_size)
+
+
 def _patch_values(num_channels: int, patch_size: Any) -> Any:
     """The colours of each pixel of a patch, in one row."""
     return num_channels * _image_height(patch_size) * _image_width(patch_size)
@@ -39,6 +54,45 @@ def _patch_values(num_channels: int, patch_size: Any) -> Any:
 def _plane() -> int:
     """Column and row."""
     return 2
+
+
+def _grid_height(height: int, patch_size: Any) -> Any:
+    return height // _image_height(patch_size)
+
+
+def _grid_width(width: int, patch_size: Any) -> Any:
+    return width // _image_width(patch_size)
+
+
+def _packed_patches(batch_size: int, height: int, width: int, patch_size: Any) -> Any:
+    """The patches of all images, one after the other."""
+    return batch_size * _num_patches(height, width, patch_size)
+
+
+def _merged_patches(height: int, width: int, patch_size: Any, spatial_merge_size: Any) -> Any:
+    """What is left of an image's patches when each square of them has become one token."""
+    merged = _image_height(spatial_merge_size) * _image_width(spatial_merge_size)
+    return _num_patches(height, width, patch_size) // merged
+
+
+def _merged_patch_side(patch_size: Any, spatial_merge_size: Any) -> Any:
+    """The side in pixels of the patches that become one token."""
+    return _image_height(patch_size) * _image_height(spatial_merge_size)
+
+
+def _patch_values_in_time(num_channels: int, temporal_patch_size: int, patch_size: Any) -> Any:
+    """A patch that spans several frames of a film; an image is repeated as often."""
+    return temporal_patch_size * _patch_values(num_channels, patch_size)
+
+
+def _rotary_sections(mrope_section: Any) -> Any:
+    """As many positions for each token as a rotary embedding has sections."""
+    return len(mrope_section)
+
+
+def _time_height_width() -> int:
+    """Time, height and width: a token in an image has a position in each (`get_rope_index`)."""
+    return 3
 
 
 def _mel_frames(max_source_positions: int) -> int:
@@ -83,19 +137,30 @@ def _box_corners() -> int:
 
 FORMULAS: dict[str, Callable[..., Any]] = {
     "box_corners": _box_corners,
+    "grid_height": _grid_height,
+    "grid_width": _grid_width,
     "image_height": _image_height,
     "image_width": _image_width,
     "mel_frames": _mel_frames,
+    "merged_patch_side": _merged_patch_side,
+    "merged_patches": _merged_patches,
+    "merged_window_side": _merged_window_side,
     "num_hidden_states": _num_hidden_states,
     "num_patches": _num_patches,
+    "packed_length": _packed_length,
+    "packed_patches": _packed_patches,
     "patch_values": _patch_values,
+    "patch_values_in_time": _patch_values_in_time,
     "plane": _plane,
     "positions_after_padding": _positions_after_padding,
+    "rotary_sections": _rotary_sections,
     "single_value": _single_value,
     "steps_with_lags": _steps_with_lags,
     "text_and_codes": _text_and_codes,
+    "time_height_width": _time_height_width,
     "tokens_and_patches": _tokens_and_patches,
     "tokens_and_regions": _tokens_and_regions,
+    "window_side": _window_side,
 }
 
 

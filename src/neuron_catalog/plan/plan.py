@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.catalog.selection import axes_in_use, has_default
 from neuron_catalog.errors import RequestError, nearest
-from neuron_catalog.manifest import InputTensor, OutputTensor, Plan, Waiver
+from neuron_catalog.manifest import ConstantTensor, InputTensor, OutputTensor, Plan, Waiver
 from neuron_catalog.plan.dims import Dims
+from neuron_catalog.plan.grids import constants_of, require_multiples
 from neuron_catalog.schema.conditions import (
     Condition,
     ConfigAbove,
@@ -72,6 +73,7 @@ def make_plan(catalog: Catalog, name: str, task: str, config: Any, choices: Choi
         dynamic_axes=_dynamic_axes(family, inputs) if choices.dynamic_batch_size else (),
         options=tuple(sorted(choices.options)),
         inputs=inputs,
+        constants=binding.constants(),
         outputs=binding.outputs(),
         cures=architecture.cures,
         atol=choices.atol or architecture.atol or family.atol,
@@ -92,6 +94,7 @@ class _Binding:
     options: frozenset[str]
 
     def check_limits(self) -> None:
+        require_multiples(self.architecture.architecture, self.family, self.dims)
         for limit in self.architecture.limits:
             if limit.axis not in self.dims.axes:
                 continue  # another task's axis
@@ -122,6 +125,9 @@ class _Binding:
         ]
         selected = [name for name in selected if self._has(self.family.inputs[name])]
         return tuple(self._input(name, self.family.inputs[name], selected) for name in selected)
+
+    def constants(self) -> tuple[ConstantTensor, ...]:
+        return tuple(constants_of(self.architecture, self.family, self.task, self.dims))
 
     def _has(self, tensor: Input) -> bool:
         return not tensor.only_for or self.task in tensor.only_for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from neuron_catalog.errors import RequestError, nearest
 from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.backends.protocol import CompiledGraph, DynamicBatch
-from neuron_catalog.manifest import InputTensor, Manifest
+from neuron_catalog.manifest import ConstantTensor, InputTensor, Manifest, Plan
 
 PAD_WITH_TOKENIZER = 'Pad with the tokenizer: padding="max_length", max_length=..., truncation=True.'
 NEVER_PADDED = "Such an input is never padded or cut: give this very size, or export another."
@@ -32,13 +33,18 @@ class CompiledModel:
         """
         plan = self.manifest.plan
         names = [tensor.name for tensor in plan.inputs]
+        fixed = [constant.name for constant in plan.constants]
         for name in inputs:
-            if name not in names:
+            if name not in (*names, *fixed):
                 raise RequestError(
-                    f"The compiled graph takes no input {name!r}; {nearest(name, names)}", "Leave it out."
+                    f"The compiled graph takes no input {name!r}; {nearest(name, [*names, *fixed])}",
+                    "Leave it out.",
                 )
         for tensor in plan.inputs:
             self._require_match(tensor, inputs.get(tensor.name))
+        rows = _rows(plan, inputs)
+        for constant in plan.constants:
+            _require_value(constant, inputs.pop(constant.name, None), rows.get(constant.axis))
         if plan.dynamic_axes and len({len(value) for value in inputs.values()}) > 1:
             raise RequestError("The inputs differ in their number of rows.", "Give each the same batch.")
         outputs = self._graph(*(inputs[name] for name in names))
@@ -65,6 +71,30 @@ class CompiledModel:
                 f"{tensor.name} has shape {tuple(given.shape)}; the graph was compiled for ({asked}).",
                 NEVER_PADDED if tensor.pad is None else PAD_WITH_TOKENIZER,
             )
+
+
+def _rows(plan: Plan, inputs: Mapping[str, Tensor]) -> dict[str, int]:
+    """The size of each axis: as given, where it may differ from what was planned."""
+    given = {
+        axis: size
+        for tensor in plan.inputs
+        for axis, size in zip(tensor.axes, inputs[tensor.name].shape, strict=True)
+    }
+    return {**plan.axes, **given}
+
+
+def _require_value(constant: ConstantTensor, given: Tensor | None, rows: int | None) -> None:
+    value = constant.value if rows is None else constant.value[:1] * rows
+    if given is None:
+        raise RequestError(
+            f"{constant.name} is missing: the graph was made for one value of it, and is wrong for others.",
+            "Pass what the processor gives.",
+        )
+    if given.tolist() != torch.tensor(value).tolist():
+        raise RequestError(
+            f"{constant.name} is {given.tolist()}; the graph was made for {torch.tensor(value).tolist()}.",
+            "Such a value is fixed at export: give images of this very size, or export for another.",
+        )
 
 
 def load_artifact(folder: str | Path) -> CompiledModel:

@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue
 
 from neuron_catalog.schema.tensors import (
     Axis,
+    Constant,
     FrozenMap,
     Input,
     InputUse,
@@ -78,6 +79,8 @@ class Family(Strict):
     summary: Sentence
     axes: NonEmptyMap[DimName, Axis]
     inputs: NonEmptyMap[TensorName, Input]
+    constants: FrozenMap[TensorName, Constant] = {}
+    """Arguments of `forward` that are fixed when the graph is made."""
     outputs: NonEmptyMap[OutputName, Output]
     integer_outputs: List[OutputName] = ()
     """The outputs that are codes of 64 bits, and either equal or wrong; all others are real numbers."""
@@ -140,6 +143,8 @@ class Architecture(Strict):
     """A well-known checkpoint on the Hugging Face hub, if there is one."""
     normalized_config: FamilyName
     inputs: NonEmptyList[InputUse]
+    constants: List[TensorName] = ()
+    """The family's constants that `forward` takes."""
     mandatory_axes: NonEmptyList[DimName]
     limits: List[Limit] = ()
     tasks: NonEmptyMap[TaskName, NonEmptyList[OutputName]]

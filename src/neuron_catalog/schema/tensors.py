@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -65,6 +65,8 @@ class Axis(Strict):
     """Whether the default is the only size there is; the caller may repeat it, but not change it."""
     dynamic: bool = False
     """Whether a larger size can be served at run time by splitting (the batch)."""
+    multiple_of: DimName | None = None
+    """A dim that divides every size of this axis."""
     only_for: List[TaskName] = ()
     """The tasks that have this axis; all if empty."""
 
@@ -105,6 +107,19 @@ class Input(Strict):
     """For `span`: how many entries of each row, after its first, are one; the others are zero."""
     masks: List[TensorName] = ()
     """For `padded_mask`: the inputs whose entries under a zero are ignored by the model."""
+
+
+class Constant(Strict):
+    """A tensor argument of `forward` that decides what is computed, such as the grids of images: loops run
+    over it. It is fixed when the graph is made, no input of it, and a runtime refuses any other value."""
+
+    each: Size | DimName | NonEmptyList[Size | DimName]
+    """The row of one image: numbers and dims; one that is no list makes a tensor with one dimension."""
+    times: DimName
+    """How many such rows there are."""
+    dtype: Literal["int64", "int32"]
+    only_for: List[TaskName] = ()
+    """The tasks that have it; all if empty."""
 
 
 class PerLayer(Strict):

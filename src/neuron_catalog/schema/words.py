@@ -95,19 +95,30 @@ class Strict(BaseModel):
 
 DERIVED_DIMS: dict[str, tuple[str, ...]] = {
     "box_corners": (),
+    "grid_height": ("height", "patch_size"),
+    "grid_width": ("width", "patch_size"),
     "image_height": ("image_size",),
     "image_width": ("image_size",),
     "mel_frames": ("max_source_positions",),
+    "merged_patch_side": ("patch_size", "spatial_merge_size"),
+    "merged_patches": ("height", "width", "patch_size", "spatial_merge_size"),
+    "merged_window_side": ("patch_size", "window_kernel_size", "merge_kernel_size"),
     "num_hidden_states": ("num_hidden_layers",),
     "num_patches": ("height", "width", "patch_size"),
+    "packed_length": ("batch_size", "height", "width", "patch_size"),
+    "packed_patches": ("batch_size", "height", "width", "patch_size"),
     "patch_values": ("num_channels", "patch_size"),
+    "patch_values_in_time": ("num_channels", "temporal_patch_size", "patch_size"),
     "plane": (),
     "positions_after_padding": ("max_position_embeddings", "pad_token_id"),
+    "rotary_sections": ("mrope_section",),
     "single_value": (),
     "steps_with_lags": ("context_length", "lags_sequence"),
     "text_and_codes": ("num_codebooks",),
+    "time_height_width": (),
     "tokens_and_patches": ("sequence_length", "height", "width", "patch_size"),
     "tokens_and_regions": ("sequence_length", "num_regions"),
+    "window_side": ("patch_size", "window_kernel_size"),
 }
 """Derived dim → the axes and normalized-config keys it is computed from, by a function in `plan/dims.py`."""
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from neuron_catalog.errors import RequestError
 from neuron_catalog.manifest import Plan
+from neuron_catalog.models.arguments import fixed_arguments
 
 
 class ForwardGraph(nn.Module):
@@ -19,7 +20,7 @@ class ForwardGraph(nn.Module):
         self.model = model
         self._inputs = tuple(tensor.name for tensor in plan.inputs)
         self._outputs = tuple(tensor.name for tensor in plan.outputs)
-        self._arguments = plan.forward_arguments
+        self._arguments = fixed_arguments(plan)
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         named = dict(zip(self._inputs, tensors, strict=True))
@@ -36,7 +37,7 @@ def oracle(model: nn.Module, plan: Plan) -> Callable[[Mapping[str, Tensor]], dic
     """Return the model's own call, as a user of transformers writes it."""
 
     def reference(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        given = model(**inputs, **plan.forward_arguments)
+        given = model(**inputs, **fixed_arguments(plan, inputs))
         return {tensor.name: pick(given, tensor.name) for tensor in plan.outputs}
 
     return reference
