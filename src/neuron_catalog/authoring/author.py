@@ -43,6 +43,8 @@ SHRINKERS: tuple[Callable[[], Shrinker], ...] = (
     partial(Shrinker, image=64),
     partial(Shrinker, width=48),
     partial(Shrinker, width=64, grouped=False),
+    partial(Shrinker, even=True, image=64),
+    partial(Shrinker, whole=True, image=64),
     partial(Shrinker, width=64, grouped=False, says_open=True, two_of_each=True),
     partial(Shrinker, width=64, grouped=False, says_open=True, says_sections=True),
 )

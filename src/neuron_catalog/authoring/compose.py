@@ -30,6 +30,8 @@ TINY_AXES = {
     "regions": 9,
     "image_patches": 36,
     "num_choices": 3,
+    "point_batch_size": 2,
+    "points_per_object": 4,
     "height": 64,
     "width": 64,
     "audio_sequence_length": 6400,
@@ -67,6 +69,8 @@ SENSES = {
     "visual_embeds",
     "visual_feats",
     "protein_input_ids",
+    "input_points",
+    "task_inputs",
 }
 """What a model sees or hears must be in its family: a row that leaves it out would prove nothing."""
 
@@ -86,7 +90,7 @@ def families_for(anatomy: Anatomy, catalog: Catalog) -> Iterator[Family]:
 
     def fits(family: Family) -> bool:
         inputs = set(family.inputs)
-        sees = senses <= inputs and (not inputs & SENSES or bool(inputs & senses))
+        sees = senses <= inputs and (not inputs & SENSES or bool(inputs & (senses | {anatomy.main_input})))
         partners = inputs & PARTNERS | {name for name, tensor in family.inputs.items() if tensor.holds}
         return anatomy.main_input in inputs and sees and partners <= taken
 

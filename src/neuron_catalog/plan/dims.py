@@ -36,9 +36,19 @@ def _patch_values(num_channels: int, patch_size: Any) -> Any:
     return num_channels * _image_height(patch_size) * _image_width(patch_size)
 
 
+def _pair() -> int:
+    """Two images that are compared."""
+    return 2
+
+
 def _plane() -> int:
     """Column and row."""
     return 2
+
+
+def _single() -> int:
+    """One row, in which all of a batch stands."""
+    return 1
 
 
 def _mel_frames(max_source_positions: int) -> int:
@@ -88,11 +98,13 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "mel_frames": _mel_frames,
     "num_hidden_states": _num_hidden_states,
     "num_patches": _num_patches,
+    "pair": _pair,
     "patch_values": _patch_values,
     "plane": _plane,
     "positions_after_padding": _positions_after_padding,
     "single_value": _single_value,
     "steps_with_lags": _steps_with_lags,
+    "single": _single,
     "text_and_codes": _text_and_codes,
     "tokens_and_patches": _tokens_and_patches,
     "tokens_and_regions": _tokens_and_regions,
