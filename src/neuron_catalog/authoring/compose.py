@@ -79,7 +79,7 @@ SWITCHED_OFF = ("use_cache", "sample")
 SOUNDS = {"input_features", "input_values"}
 """A model that sees as well may be served for images and texts alone."""
 
-PARTNERS = {"decoder_input_ids", "bbox"}
+PARTNERS = {"decoder_input_ids", "bbox", "input_points", "task_inputs"}
 """Inputs that make a family another one: a model without them does not belong there."""
 
 

@@ -45,12 +45,13 @@ class Scale:
 
     width: int = 32
     image: int = IMAGE
+    patch_side: int = PATCH
     grouped: bool = True
     """Whether there may be fewer heads for keys and values than for queries."""
     even: bool = False
     """Whether all widths shrink by one divisor, for models that compute some of them from others."""
     whole: bool = False
-    """Whether widths and patches stay as they are, for models that fix some of them in code."""
+    """Whether widths and their heads stay as they are, for models that fix some of them in code."""
     _ids: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -74,6 +75,8 @@ class Scale:
         if re.search(r"out_indices$", name):
             first = 0 if min(values) < 4 or max(values) > len(values) else min(values)
             return list(range(first, first + len(values)))
+        if re.search(r"hook_ids$", name):  # numbers of layers
+            return [sorted({*values}).index(each) for each in values]
         if re.search(r"image_size|img_size|input_size", name):
             return [min(each, self.image) for each in values]
         if self.whole:
@@ -114,7 +117,11 @@ class Scale:
         """Shrink the side of a patch; one that is as large as images are is an image of its own."""
         if LARGEST_PATCH < value < LARGE:
             return self.side(value)
-        return value if self.whole else min(value, PATCH)
+        return min(value, self.patch_side)
+
+    def heads(self, value: int) -> int:
+        """Shrink the number of heads."""
+        return value if self.whole else min(value, HEADS)
 
     def kv_heads(self, value: int) -> int:
         """Shrink the number of heads for keys and values."""
@@ -171,7 +178,7 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"layer_offset$", _at_most(1)),
         (r"experts$", _at_most(EXPERTS)),
         (r"(key_value|kv)_heads|attention_groups", Scale.kv_heads),
-        (r"heads$|^n_head$|num_head$", _at_most(HEADS)),
+        (r"heads$|^n_head$|num_head$", Scale.heads),
         (r"mamba_(d_head|head_?dim)", Scale.state_head),
         (r"rotary_dim|rope_head_dim", _at_most(ROTARY)),
         (r"upsample_groups$", Scale.broad),  # as many as channels
@@ -187,7 +194,7 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"kernel_size$", Scale.kernel),
         (r"shape_size", _at_most(4)),
         (
-            r"position_embeddings|n_positions|max_seq|seq_len|seq_length|context_length|max_length|_positions$",
+            r"position_embeddings|n_positions|text_length$|max_seq|seq_len|seq_length|context_length|max_length|_positions$",
             _at_most(POSITIONS),
         ),
         (r"layers$|n_layer$|^depth$|_depth$|(?<!encoder_)blocks$", _at_most(LAYERS)),
