@@ -23,6 +23,7 @@ TINY_AXES = {
     "batch_size": 2,
     "text_batch_size": 3,
     "image_batch_size": 2,
+    "video_batch_size": 2,
     "sequence_length": 16,
     "decoder_sequence_length": 12,
     "qformer_sequence_length": 10,
