@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import AutoConfig, PretrainedConfig
 
 from neuron_catalog.authoring.anatomy import Anatomy, Head, dissect
@@ -43,6 +44,9 @@ SHRINKERS: tuple[Callable[[], Shrinker], ...] = (
     partial(Shrinker, image=64),
     partial(Shrinker, width=48),
     partial(Shrinker, width=64, grouped=False),
+    partial(Shrinker, image=64, patch_side=16),
+    partial(Shrinker, even=True, image=64, patch_side=16),
+    partial(Shrinker, whole=True, image=64, patch_side=16),
     partial(Shrinker, width=64, grouped=False, says_open=True, two_of_each=True),
     partial(Shrinker, width=64, grouped=False, says_open=True, says_sections=True),
 )
@@ -179,11 +183,7 @@ def _alone(draft: Draft, task: str, bench: Workbench) -> Draft:
 
 def _with_outputs(draft: Draft, head: Head, bench: Workbench) -> Draft:
     """Keep the outputs that the model gives, in its order, and whose shape is the family's."""
-    try:
-        given = bench.answers(_alone(draft, head.task, bench), head.task)
-    except NeuronCatalogError:
-        draft = draft.with_inputs(tuple(name for name in draft.inputs if not SPARE.search(name)))
-        given = bench.answers(_alone(draft, head.task, bench), head.task)
+    draft, given = _answering(draft, head, bench)
     alone = _alone(draft, head.task, bench)
     planned = {tensor.name: tensor for tensor in bench.plan(alone, head.task)[0].outputs}
     fitting = tuple(
@@ -198,6 +198,34 @@ def _with_outputs(draft: Draft, head: Head, bench: Workbench) -> Draft:
         shapes = ", ".join(f"{name} {tuple(given[name].shape)}" for name in scores or given)
         raise RequestError(f"family {draft.family} knows no output such as {shapes or 'none at all'}")
     return replace(draft, tasks={**draft.tasks, head.task: fitting})
+
+
+TOO_SMALL = re.compile(r"too small|[Kk]ernel size can't be greater")
+
+LARGER = (2, 4, 8)
+"""How many times larger an image may have to be."""
+
+
+def _answering(draft: Draft, head: Head, bench: Workbench) -> tuple[Draft, dict[str, Tensor]]:
+    """Return a draft as the model takes it, and its answers: without spare inputs, with larger images.
+
+    Raises:
+        NeuronCatalogError: if it takes none.
+    """
+    axes = draft.tiny["axes"]
+    sides = {axis: axes[axis] for axis in ("height", "width") if axis in axes}
+    attempts = [draft, draft.with_inputs(tuple(name for name in draft.inputs if not SPARE.search(name)))]
+    larger = ({axis: times * size for axis, size in sides.items()} for times in LARGER if sides)
+    attempts += (replace(draft, tiny={**draft.tiny, "axes": {**axes, **each}}) for each in larger)
+    complaint = ""
+    for number, attempt in enumerate(attempts):
+        if number > 1 and not TOO_SMALL.search(complaint):
+            break
+        try:
+            return attempt, bench.answers(_alone(attempt, head.task, bench), head.task)
+        except NeuronCatalogError as error:
+            complaint = error.cause
+    raise RequestError(complaint)
 
 
 def _require_causal(draft: Draft, head: Head, bench: Workbench) -> None:

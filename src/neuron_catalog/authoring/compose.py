@@ -23,6 +23,7 @@ TINY_AXES = {
     "batch_size": 2,
     "text_batch_size": 3,
     "image_batch_size": 2,
+    "video_batch_size": 2,
     "sequence_length": 16,
     "decoder_sequence_length": 12,
     "qformer_sequence_length": 10,
@@ -30,6 +31,8 @@ TINY_AXES = {
     "regions": 9,
     "image_patches": 36,
     "num_choices": 3,
+    "point_batch_size": 2,
+    "points_per_object": 4,
     "height": 64,
     "width": 64,
     "audio_sequence_length": 6400,
@@ -68,6 +71,8 @@ SENSES = {
     "visual_embeds",
     "visual_feats",
     "protein_input_ids",
+    "input_points",
+    "task_inputs",
 }
 """What a model sees or hears must be in its family: a row that leaves it out would prove nothing."""
 
@@ -80,7 +85,7 @@ NUMBERED = {"position_ids": "get_rope_index"}
 """Inputs that only a model with such a method is given, which numbers tokens by their place in an image: made
 within the graph the numbers would be those of the traced texts."""
 
-PARTNERS = {"decoder_input_ids", "bbox"}
+PARTNERS = {"decoder_input_ids", "bbox", "input_points", "task_inputs"}
 """Inputs that make a family another one: a model without them does not belong there."""
 
 
@@ -92,7 +97,7 @@ def families_for(anatomy: Anatomy, catalog: Catalog) -> Iterator[Family]:
 
     def fits(family: Family) -> bool:
         inputs = set(family.inputs)
-        sees = senses <= inputs and (not inputs & SENSES or bool(inputs & senses))
+        sees = senses <= inputs and (not inputs & SENSES or bool(inputs & (senses | {anatomy.main_input})))
         partners = inputs & PARTNERS | {name for name, tensor in family.inputs.items() if tensor.holds}
         told = constants == set(family.constants)
         return anatomy.main_input in inputs and sees and told and partners <= taken

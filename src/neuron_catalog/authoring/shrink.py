@@ -79,6 +79,8 @@ class Shrinker(Scale):
             return self._list(name, value, config)
         if ROTATED.search(name) and value:
             return self.rotated_part(value)
+        if name == "depth_coefficient":
+            return min(value, 1.0)  # more layers for larger images
         if isinstance(value, bool) or not isinstance(value, int):
             return value
         beside = self._beside(name, value, config)
@@ -152,9 +154,13 @@ class Shrinker(Scale):
         values = list(value)
         if name == "attention_types":  # kinds of layer, and how often they come
             return [[values[0][0], 1]]
+        if not values and self.says_open and name.endswith("scale_factors"):
+            return [1.0]
         if not values or not all(type(each) is int for each in values):
             return value
-        in_ratio = any(isinstance(each, list) for key, each in fields(config) if key.endswith("heads"))
+        in_ratio = any(
+            isinstance(each, (list, tuple)) for key, each in fields(config) if key.endswith("heads")
+        )
         small = self.numbers(name, values, in_ratio=in_ratio)
         return value if small is values else small
 

@@ -22,6 +22,9 @@ CODES = 8
 CHANNELS = 16
 """Divisor of the widths of convolutions, and the narrowest one where heads stand in a ratio to them."""
 
+MOST_BANDS = 128
+LARGEST_PATCH = 64
+
 LARGE = 2**30
 """A number that every rule makes smaller."""
 
@@ -42,8 +45,13 @@ class Scale:
 
     width: int = 32
     image: int = IMAGE
+    patch_side: int = PATCH
     grouped: bool = True
     """Whether there may be fewer heads for keys and values than for queries."""
+    even: bool = False
+    """Whether all widths shrink by one divisor, for models that compute some of them from others."""
+    whole: bool = False
+    """Whether widths and their heads stay as they are, for models that fix some of them in code."""
     _ids: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -64,14 +72,21 @@ class Scale:
             return [max(each, -LAYERS) if each < 0 else min(each, LAYERS - 1) for each in values]
         if re.search(r"block_indexes$|visual_indexes$", name):
             return [LAYERS - 1]  # one layer as they are, and one as the others
-        if re.search(r"^depths|layers$", name):
+        if REPEATS.search(name):
             return [1] * len(values)
         if re.search(r"out_indices$", name):
             first = 0 if min(values) < 4 or max(values) > len(values) else min(values)
             return list(range(first, first + len(values)))
+        if re.search(r"hook_ids$", name):  # numbers of layers
+            return [sorted({*values}).index(each) for each in values]
         if re.search(r"image_size|img_size|input_size", name):
             return [min(each, self.image) for each in values]
+        if self.whole:
+            return values
+        if WIDTHS.search(name) and len(values) > 1 and len({*values}) == 1:
+            return [self.broad(each) for each in values]  # one width, said of each stage
         if WIDTHS.search(name) and max(values) > NARROW:
+            in_ratio = in_ratio and not self.even
             small = [_ratio(each, values) * CHANNELS if in_ratio else _divided(each) for each in values]
             return [new if old > COLOURS else old for old, new in zip(values, small, strict=True)]
         if re.search(r"heads$", name):
@@ -87,8 +102,28 @@ class Scale:
         return self._ids[value]
 
     def broad(self, value: int) -> int:
-        """Shrink a width: all that are larger become one."""
-        return min(value, self.width)
+        """Shrink a width: all that are larger become one, unless they shrink evenly or not at all."""
+        if self.whole:
+            return value
+        return _divided(value) if self.even and value > NARROW else min(value, self.width)
+
+    def half(self, value: int) -> int:
+        """Shrink what is half a width."""
+        return self.broad(2 * value) // 2
+
+    def bands(self, value: int) -> int:
+        """Shrink the bands of a spectrogram; as there are never so many, a larger number is a width."""
+        return min(value, 16) if value <= MOST_BANDS or value >= LARGE else self.broad(value)
+
+    def patch(self, value: int) -> int:
+        """Shrink the side of a patch; one that is as large as images are is an image of its own."""
+        if LARGEST_PATCH < value < LARGE:
+            return self.side(value)
+        return min(value, self.patch_side)
+
+    def heads(self, value: int) -> int:
+        """Shrink the number of heads."""
+        return value if self.whole else min(value, HEADS)
 
     def kv_heads(self, value: int) -> int:
         """Shrink the number of heads for keys and values."""
@@ -120,7 +155,11 @@ class Scale:
 
 
 TOKEN = re.compile(r"_token_(id|index|ids)$|_token$")
-WIDTHS = re.compile(r"hidden_sizes|dims?$|channels|embed_dims?|widths?$|conv_dim|neck")
+REPEATS = re.compile(r"^depths|layers$|repeats$|blocks_per_stage$|num_blocks$")
+"""Lists of how often a stage repeats its layer."""
+WIDTHS = re.compile(
+    r"hidden_sizes|dims?$|channels|channel_list$|embed_dims?|widths?$|conv_dim|neck|out_features$"
+)
 NARROW = 16
 """A list of widths is small enough if none is above."""
 
@@ -142,7 +181,7 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"insert_layer_id$", _at_most(LAYERS - 2)),
         (r"experts$", _at_most(EXPERTS)),
         (r"(key_value|kv)_heads|attention_groups", Scale.kv_heads),
-        (r"heads$|^n_head$|num_head$", _at_most(HEADS)),
+        (r"heads$|^n_head$|num_head$", Scale.heads),
         (r"mamba_(d_head|head_?dim)", Scale.state_head),
         (r"rotary_dim|rope_head_dim", _at_most(ROTARY)),
         (r"upsample_groups$", Scale.broad),  # as many as channels
@@ -158,10 +197,10 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"kernel_size$", Scale.kernel),
         (r"shape_size", _at_most(4)),
         (
-            r"position_embeddings|n_positions|max_seq|seq_len|seq_length|context_length|max_length|_positions$",
+            r"position_embeddings|n_positions|text_length$|max_seq|seq_len|seq_length|context_length|max_length|_positions$",
             _at_most(POSITIONS),
         ),
-        (r"layers$|n_layer$|^depth$|_depth$|num_encoder_blocks$|blocks$", _at_most(LAYERS)),
+        (r"layers$|n_layer$|^depth$|_depth$|(?<!encoder_)blocks$", _at_most(LAYERS)),
         (r"sliding_window|attention_window|window_size|local_window|attention_chunk_size", _at_most(8)),
         (
             r"intermediate|ffn_dim|ffn_hidden|d_ff$|n_inner|mlp_dim|dim_feedforward|expert_dim|mlp_hidden",
@@ -170,8 +209,10 @@ RULES: list[tuple[re.Pattern[str], Number]] = [
         (r"spec_size$", _at_most(2 * IMAGE)),  # halved at each of four stages
         (r"_rank$|lora_dim", _at_most(16)),
         (r"image_size|img_size|input_size|sample_size|pretrain_size", Scale.side),
-        (r"patch_size|encoder_stride", _at_most(PATCH)),
-        (r"num_mel_bins|mel_bins|n_mels|feature_size", _at_most(16)),
+        (r"patch_size|encoder_stride", Scale.patch),
+        (r"num_mel_bins|mel_bins|n_mels|feature_size", Scale.bands),
+        (r"pos_feats$", Scale.half),
+        (r"num_windows$", _at_most(4)),
         (r"tokens_per_image", _at_most(4)),
         (r"num_queries|query_tokens|num_latents|num_query|query_num", _at_most(6)),
         (r"tokenizer_chunk_size$", lambda _scale, value: value),  # a multiple of what the codec says

@@ -25,8 +25,8 @@ from neuron_catalog.models.arguments import fixed_arguments
 from neuron_catalog.models.fills import Inputs, changed, make_inputs
 from neuron_catalog.plan.dims import Dims
 
-MAPS = "feature_maps"
-"""The one list of tensors that is no by-product: what a backbone is for."""
+LISTED = {"feature_maps", "logits"}
+"""Lists of tensors that are no by-product: what a backbone is for, and scores of several kinds."""
 
 BUILDING_ERRORS = (
     ValueError,
@@ -160,5 +160,5 @@ def tensors(given: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
             yield place, value
         elif hasattr(value, "items") and not hasattr(value, "get_seq_length"):
             yield from tensors(value, f"{place}.")
-        elif name == MAPS and isinstance(value, (list, tuple)):
+        elif name in LISTED and isinstance(value, (list, tuple)):
             yield from ((f"{place}.{number}", each) for number, each in enumerate(value))

@@ -51,6 +51,11 @@ def _patch_values(num_channels: int, patch_size: Any) -> Any:
     return num_channels * _image_height(patch_size) * _image_width(patch_size)
 
 
+def _pair() -> int:
+    """Two images that are compared."""
+    return 2
+
+
 def _plane() -> int:
     """Column and row."""
     return 2
@@ -93,6 +98,11 @@ def _rotary_sections(mrope_section: Any) -> Any:
 def _time_height_width() -> int:
     """Time, height and width: a token in an image has a position in each (`get_rope_index`)."""
     return 3
+
+
+def _single() -> int:
+    """One row, in which all of a batch stands."""
+    return 1
 
 
 def _mel_frames(max_source_positions: int) -> int:
@@ -149,6 +159,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "num_patches": _num_patches,
     "packed_length": _packed_length,
     "packed_patches": _packed_patches,
+    "pair": _pair,
     "patch_values": _patch_values,
     "patch_values_in_time": _patch_values_in_time,
     "plane": _plane,
@@ -156,6 +167,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "rotary_sections": _rotary_sections,
     "single_value": _single_value,
     "steps_with_lags": _steps_with_lags,
+    "single": _single,
     "text_and_codes": _text_and_codes,
     "time_height_width": _time_height_width,
     "tokens_and_patches": _tokens_and_patches,
