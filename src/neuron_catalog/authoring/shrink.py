@@ -6,16 +6,24 @@ small numbers, wherever they stand in nested configs. What comes out are argumen
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import PretrainedConfig, ResNetConfig, TimmBackboneConfig
-from transformers.configuration_utils import ALLOWED_ATTN_LAYER_TYPES
 
+from neuron_catalog.authoring.config_facts import (
+    DEPTHS,
+    fields,
+    get,
+    is_derived,
+    kinds_in_code,
+    map_sides,
+    own,
+    stages,
+    type_of,
+)
 from neuron_catalog.authoring.shrink_rules import (
     IMAGE,
     LARGE,
@@ -52,7 +60,7 @@ class Shrinker(Scale):
             if isinstance(value, PretrainedConfig):
                 found |= self._nested(config, name, value)
                 continue
-            if self.derives and _is_derived(config, name, value):
+            if self.derives and is_derived(config, name, value):
                 continue
             small = self._value(name, value, config)
             if small != value:
@@ -63,7 +71,7 @@ class Shrinker(Scale):
     def _nested(self, config: PretrainedConfig, name: str, value: PretrainedConfig) -> dict[str, Any]:
         if isinstance(value, TimmBackboneConfig):
             return TINY_BACKBONE
-        nested = _own(value) | self.arguments(value) | _stages(value)
+        nested = own(value) | self.arguments(value) | stages(value, every=self.says_open)
         declared = type(config).sub_configs.get(name)
         generic = declared is not type(value)
         return {name: ({"model_type": value.model_type} if generic else {}) | nested} if nested else {}
@@ -88,13 +96,13 @@ class Shrinker(Scale):
 
     def _beside(self, name: str, value: int, config: PretrainedConfig) -> int | None:
         """Shrink a number whose meaning depends on another key of its config; None if it does not."""
-        if name == "attention_hidden_size" and value == 2 * _get(config, "hidden_size"):
+        if name == "attention_hidden_size" and value == 2 * get(config, "hidden_size"):
             return 2 * self.broad(value)  # attention sees the embeddings beside what layers made of them
-        if name == "intermediate_size" and value < (_get(config, "hidden_size") or 0):
+        if name == "intermediate_size" and value < (get(config, "hidden_size") or 0):
             return max(1, self.width * value // int(config.hidden_size))  # a bottleneck
-        if name == "intermediate_size" and (ratio := _get(config, "pixel_shuffle_ratio")):
+        if name == "intermediate_size" and (ratio := get(config, "pixel_shuffle_ratio")):
             return min(value, int(self.width / ratio**2))  # the channels of a block of patches become one's
-        if name == "vision_output_dim" and (layers := _get(config, "intermediate_layers_indices")):
+        if name == "vision_output_dim" and (layers := get(config, "intermediate_layers_indices")):
             return self.width * (1 + len(layers))  # the last layer's output beside those of others
         if name == "window_size" and (merged := _get(config, "spatial_merge_size")):
             return 2 * PATCH * int(merged)  # in pixels, of two merged patches
@@ -120,15 +128,15 @@ class Shrinker(Scale):
             return self.head_dim
         if name == "rope_parameters" and value is None and self.says_sections:
             return self._mapping(name, ROTARY_EMBEDDING)
-        if name.startswith("default_") and (choices := _get(config, f"{name.removeprefix('default_')}s")):
+        if name.startswith("default_") and (choices := get(config, f"{name.removeprefix('default_')}s")):
             return next(iter(choices))
         if not self.says_open:
             return value
         if name == "layer_types":
-            return (_kinds_in_code(config) * LAYERS)[: max(LAYERS, len(_kinds_in_code(config)))] or value
+            return (kinds_in_code(config) * LAYERS)[: max(LAYERS, len(kinds_in_code(config)))] or value
         if name == "rope_parameters" and value == {}:
-            return dict.fromkeys(_get(config, "layer_types") or (), ROTARY_EMBEDDING)
-        small = self.number(name, LARGE) if INTEGER.search(_type_of(config, name)) else LARGE
+            return dict.fromkeys(get(config, "layer_types") or (), ROTARY_EMBEDDING)
+        small = self.number(name, LARGE) if INTEGER.search(type_of(config, name)) else LARGE
         return value if small == LARGE or TOKEN.search(name) else small
 
     def _mapping(self, name: str, value: Mapping[str, Any]) -> Any:
@@ -152,6 +160,8 @@ class Shrinker(Scale):
 
     def _list(self, name: str, value: Any, config: PretrainedConfig) -> Any:
         values = list(value)
+        if name.endswith("feature_sizes"):
+            return map_sides(config, values, self.image)
         if name == "attention_types":  # kinds of layer, and how often they come
             return [[values[0][0], 1]]
         if not values and self.says_open and name.endswith("scale_factors"):
@@ -169,13 +179,13 @@ class Shrinker(Scale):
         if not any(name == "vocab_size" for name, _ in fields(config)):
             return {}
         ids = {
-            name: found.get(name, _get(config, name))
+            name: found.get(name, get(config, name))
             for name in ("bos_token_id", "eos_token_id", "pad_token_id")
         }
         taken = {each for value in ids.values() for each in (value if isinstance(value, list) else [value])}
         free = iter(sorted({0, 1, 2, 3, 4} - taken))
         new = {name: next(free) for name in ("pad_token_id", "eos_token_id") if ids[name] is None}
-        if config.is_encoder_decoder and _get(config, "decoder_start_token_id") is None:
+        if config.is_encoder_decoder and get(config, "decoder_start_token_id") is None:
             new["decoder_start_token_id"] = new.get("pad_token_id", ids["pad_token_id"] or 0)
         return new
 
@@ -219,8 +229,6 @@ class Shrinker(Scale):
         return [self._value(name.removesuffix("_per_layer"), values[layer], config) for layer in kept]
 
 
-DEPTHS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
-
 KINDS = re.compile(r"^(layer_types|mlp_layer_types|indexer_types|layers_block_type)$")
 """Lists of what kind each layer is, or a part of it."""
 
@@ -248,55 +256,3 @@ TINY_BACKBONE: dict[str, Any] = {
 ROTARY_EMBEDDING = {"rope_type": "default", "rope_theta": 10000.0}
 
 INTEGER = re.compile(r"\bint\b")
-
-
-def fields(config: PretrainedConfig) -> Iterator[tuple[str, Any]]:
-    """Yield the names and values of a config's own arguments."""
-    common = set(getattr(PretrainedConfig, "__dataclass_fields__", {}))
-    for name in getattr(config, "__dataclass_fields__", {}):
-        if (name not in common or name in type(config).sub_configs) and not name.startswith("_"):
-            yield name, _get(config, name)
-
-
-def _own(config: PretrainedConfig) -> dict[str, Any]:
-    """What a nested config says otherwise than its class does: plain values only."""
-    default = dict(fields(type(config)()))
-    plain = {name: value for name, value in fields(config) if isinstance(value, (bool, int, float, str))}
-    return {name: value for name, value in plain.items() if value != default.get(name)}
-
-
-def _type_of(config: PretrainedConfig, name: str) -> str:
-    declared = getattr(config, "__dataclass_fields__", {})
-    return str(declared[name].type) if name in declared else ""
-
-
-def _kinds_in_code(config: PretrainedConfig) -> list[str]:
-    """The kinds of layer that the code of the config's model names."""
-    code = inspect.getsource(importlib.import_module(_modeling(config)))
-    return [kind for kind in ALLOWED_ATTN_LAYER_TYPES if f'"{kind}"' in code]
-
-
-def _modeling(config: PretrainedConfig) -> str:
-    return type(config).__module__.replace(".configuration_", ".modeling_")
-
-
-def _stages(config: PretrainedConfig) -> dict[str, Any]:
-    """A backbone gives as many feature maps as before: of its first layers, or of its stages."""
-    indices = list(_get(config, "out_indices") or ())
-    if len(indices) < 2 or "_out_indices" not in getattr(config, "__dataclass_fields__", {}):
-        return {}
-    name = next((each for each in DEPTHS if each in config.__dataclass_fields__), None)
-    if name is None:
-        return {"out_indices": indices}
-    return {name: len(indices), "out_indices": list(range(1, len(indices) + 1))}
-
-
-def _is_derived(config: PretrainedConfig, name: str, value: Any) -> bool:
-    return value is not None and config.__dataclass_fields__[name].default is None
-
-
-def _get(config: PretrainedConfig, name: str) -> Any:
-    try:
-        return getattr(config, name, None)
-    except RuntimeError:  # transformers' way to say that each layer has a value of its own
-        return None
