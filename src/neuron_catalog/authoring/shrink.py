@@ -152,6 +152,8 @@ class Shrinker(Scale):
         values = list(value)
         if name == "attention_types":  # kinds of layer, and how often they come
             return [[values[0][0], 1]]
+        if name == "image_grid_pinpoints":  # sizes of images that are cut into tiles
+            return [[self.image, 2 * self.image], [2 * self.image, self.image]]
         if not values or not all(type(each) is int for each in values):
             return value
         in_ratio = any(isinstance(each, list) for key, each in fields(config) if key.endswith("heads"))
