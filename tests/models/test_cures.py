@@ -79,3 +79,20 @@ def test_the_cure_is_undone_even_after_a_failure():
         assert Doubled.apply is not before
         raise ZeroDivisionError
     assert Doubled.apply == before
+
+
+class Scaled(nn.Module):
+    """Rounds a size, which is a tensor while the model is traced."""
+
+    def forward(self, value):
+        return (value[: int(round(value.shape[0] * 0.7, 7))],)
+
+
+def test_a_size_is_rounded_as_without_a_trace():
+    layer, value = Scaled(), torch.arange(10.0)
+    with pytest.raises(CompileError, match="__round__"):
+        torchscript.compile(layer, (value,))
+    with cured(layer, ["rounded_shapes"]):
+        graph = torchscript.compile(layer, (value,))
+    assert torch.equal(graph(value + 1)[0], layer(value + 1)[0])
+    assert not hasattr(torch.Tensor, "__round__")

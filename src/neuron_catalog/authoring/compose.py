@@ -47,6 +47,9 @@ TINY_AXES = {
     "image_tokens": 16,
     "num_images": 2,
     "max_num_tiles": 4,
+    "num_tiles": 3,
+    "original_height": 48,
+    "original_width": 24,
     "context_length": 32,
     "num_input_channels": 2,
     "num_regions": 5,
@@ -99,13 +102,13 @@ def families_for(anatomy: Anatomy, catalog: Catalog) -> Iterator[Family]:
         inputs = set(family.inputs)
         sees = senses <= inputs and (not inputs & SENSES or bool(inputs & (senses | {anatomy.main_input})))
         partners = inputs & PARTNERS | {name for name, tensor in family.inputs.items() if tensor.holds}
-        told = constants == set(family.constants)
+        told = set(family.constants) in (constants, set())
         return anatomy.main_input in inputs and sees and told and partners <= taken
 
-    def rank(family: Family) -> tuple[int, int, int]:
+    def rank(family: Family) -> tuple[int, int, int, int]:
         inputs, tasks = set(family.inputs), {head.task for head in anatomy.heads}
         served = {task for each in family.outputs.values() if isinstance(each, Mapping) for task in each}
-        return -len(taken & inputs), -len(tasks & served), len(inputs - taken)
+        return -len(taken & inputs), len(family.constants), -len(tasks & served), len(inputs - taken)
 
     yield from sorted(filter(fits, catalog.families.values()), key=rank)
 

@@ -18,6 +18,7 @@ CURES_BY_COMPLAINT = {
     "unordered_map::at": "broadcast_masks",
     "We don't have an op for": "integer_scalars",
     "padding to be a single integer": "integer_padding",
+    "doesn't define __round__": "rounded_shapes",
 }
 """Part of what the tracer says → the cure; see `models/cures.py`."""
 

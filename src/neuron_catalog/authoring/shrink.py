@@ -166,6 +166,8 @@ class Shrinker(Scale):
             return [[values[0][0], 1]]
         if not values and self.says_open and name.endswith("scale_factors"):
             return [1.0]
+        if name == "image_grid_pinpoints":  # sizes of images that are cut into tiles
+            return [[self.image, 2 * self.image], [2 * self.image, self.image]]
         if not values or not all(type(each) is int for each in values):
             return value
         in_ratio = any(

@@ -91,6 +91,17 @@ def integer_scalars(model: nn.Module) -> Iterator[None]:  # noqa: ARG001
 
 
 @contextmanager
+def rounded_shapes(model: nn.Module) -> Iterator[None]:  # noqa: ARG001
+    """Let the sizes of tensors be rounded, which are tensors while a model is traced: shapes are fixed."""
+
+    def rounded(value: torch.Tensor, digits: int | None = None) -> float:
+        return round(value.item(), digits)
+
+    with mock.patch.object(torch.Tensor, "__round__", rounded, create=True):
+        yield
+
+
+@contextmanager
 def broadcast_masks(model: nn.Module) -> Iterator[None]:  # noqa: ARG001
     """Compute attention masks by broadcasting indices; the tracer does not know `torch.vmap`."""
 
@@ -125,6 +136,7 @@ CURES: dict[str, Callable[[nn.Module], AbstractContextManager[None]]] = {
     "plain_autograd": plain_autograd,
     "integer_padding": integer_padding,
     "integer_scalars": integer_scalars,
+    "rounded_shapes": rounded_shapes,
     "broadcast_masks": broadcast_masks,
     "batched_experts": batched_experts,
 }

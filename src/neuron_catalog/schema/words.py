@@ -61,7 +61,14 @@ Fill = Literal["random_ids", "padded_mask", "random_normal", "random_halves", "b
 each row true; boxes of ordered corners from 0 to 1000; ones only, where nothing can be padding; ones in the
 places of an image in a text; column and row of each patch of a square image."""
 
-Cure = Literal["plain_autograd", "integer_padding", "integer_scalars", "broadcast_masks", "batched_experts"]
+Cure = Literal[
+    "plain_autograd",
+    "integer_padding",
+    "integer_scalars",
+    "rounded_shapes",
+    "broadcast_masks",
+    "batched_experts",
+]
 """What tracing needs for this architecture, entered for one export and undone after it."""
 
 AttentionName = Literal["eager"]
