@@ -104,7 +104,7 @@ class Shrinker(Scale):
             return min(value, int(self.width / ratio**2))  # the channels of a block of patches become one's
         if name == "vision_output_dim" and (layers := get(config, "intermediate_layers_indices")):
             return self.width * (1 + len(layers))  # the last layer's output beside those of others
-        if name == "window_size" and (merged := _get(config, "spatial_merge_size")):
+        if name == "window_size" and (merged := get(config, "spatial_merge_size")):
             return 2 * PATCH * int(merged)  # in pixels, of two merged patches
         if name == "window_size" and (hasattr(config, "image_size") or hasattr(config, "spec_size")):
             return min(value, 2)
