@@ -36,6 +36,12 @@ MOST_REVISIONS = 6
 LARGEST_TINY = 20_000_000
 """Parameters of a tiny model at most."""
 
+OF_FORM = re.compile(
+    r"to unpack|required positional|unexpected keyword|knows no output such as|config has no '|"
+    r"has no attribute"
+)
+"""What a model says of inputs in another form than its own; no other size will mend that."""
+
 SHRINKERS: tuple[Callable[[], Shrinker], ...] = (
     Shrinker,
     partial(Shrinker, grouped=False),
@@ -87,10 +93,11 @@ def author(
     on_step(f"Looking {model_type} up")
     anatomy = dissect(model_type, catalog)
     reasons: dict[str, str] = {}
+    families = list(families_for(anatomy, catalog))
     with workbench(catalog) as bench:
         for tiny, config in _tiny_configs(anatomy, reasons):
             partly: Authored | None = None
-            for family in families_for(anatomy, catalog):
+            for family in tuple(families):
                 on_step(f"Drafting {model_type} as {family.family}")
                 authored = _in_family(anatomy, family, bench, tiny, config)
                 if authored is None:
@@ -100,6 +107,8 @@ def author(
                 partly = partly or (authored if authored.passed else None)
                 for task, reason in authored.left_out.items():
                     reasons.setdefault(f"{task} as {family.family}", reason)
+                if all(OF_FORM.search(reason) for reason in authored.left_out.values()):
+                    families.remove(family)
             if partly:  # no family serves the model without its head
                 return partly.saying(partly.draft.summary, checkpoint or partly.draft.checkpoint)
     detail = "\n".join(f"  {task}: {reason}" for task, reason in reasons.items())
