@@ -100,11 +100,6 @@ def _time_height_width() -> int:
     return 3
 
 
-def _single() -> int:
-    """One row, in which all of a batch stands."""
-    return 1
-
-
 def _mel_frames(max_source_positions: int) -> int:
     """Whisper's encoder halves the number of frames once (3000 mel frames for 1500 positions)."""
     return 2 * max_source_positions
@@ -167,7 +162,6 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "rotary_sections": _rotary_sections,
     "single_value": _single_value,
     "steps_with_lags": _steps_with_lags,
-    "single": _single,
     "text_and_codes": _text_and_codes,
     "time_height_width": _time_height_width,
     "tokens_and_patches": _tokens_and_patches,

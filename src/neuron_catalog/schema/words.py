@@ -122,7 +122,6 @@ DERIVED_DIMS: dict[str, tuple[str, ...]] = {
     "rotary_sections": ("mrope_section",),
     "single_value": (),
     "steps_with_lags": ("context_length", "lags_sequence"),
-    "single": (),
     "text_and_codes": ("num_codebooks",),
     "time_height_width": (),
     "tokens_and_patches": ("sequence_length", "height", "width", "patch_size"),
