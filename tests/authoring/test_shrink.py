@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 
-from neuron_catalog.authoring.config_facts import fields
+from neuron_catalog.authoring.config_facts import fields, map_sides
 from neuron_catalog.authoring.shrink import Shrinker
 
 TYPES = ("bert", "llama", "t5", "swin", "segformer", "clip", "deepseek_v3", "mamba2", "llava", "gpt_neo")
@@ -118,3 +118,20 @@ def test_a_placeholder_that_the_defaults_leave_open_gets_an_id_of_its_own():
 def test_eyes_that_the_defaults_leave_out_are_added():
     assert CONFIG_MAPPING["gemma4"]().vision_config is None
     assert Shrinker().arguments(CONFIG_MAPPING["gemma4"]())["vision_config"]["hidden_size"] == 32
+
+
+def test_widths_in_lists_and_alone_shrink_evenly_on_request():
+    config = CONFIG_MAPPING["rt_detr"]()
+    arguments = Shrinker(even=True).arguments(config)
+    assert arguments["backbone_config"]["hidden_sizes"][1:] == arguments["encoder_in_channels"]
+
+
+def test_widths_stay_whole_on_request_and_depths_do_not():
+    arguments = Shrinker(whole=True).arguments(CONFIG_MAPPING["efficientnet"]())
+    assert "in_channels" not in arguments
+    assert set(arguments["num_block_repeats"]) == {1}
+
+
+def test_maps_shrink_with_the_image_that_they_are_made_of():
+    config = CONFIG_MAPPING["vit"](image_size=224)
+    assert map_sides(config, [[56, 56], [14, 28]], 32) == [[8, 8], [2, 4]]
