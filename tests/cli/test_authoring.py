@@ -34,9 +34,9 @@ def test_new_reads_the_model_type_of_a_folder(run, checkpoint, tmp_path):
 
 
 def test_new_says_what_is_impossible(run):
-    code, _, err = run("new", "decision_transformer", "--yes")
+    code, _, err = run("new", "clvp", "--yes")
     assert code == 4
-    assert "No family fits decision_transformer" in err
+    assert "No family fits clvp" in err
 
 
 def test_explain_tells_tasks_evidence_and_the_command(run):
@@ -54,10 +54,10 @@ def test_explain_gives_the_command_with_sizes_for_a_folder(run, checkpoint):
 
 
 def test_explain_says_which_command_adds_what_is_missing(run):
-    code, out, _ = run("explain", "decision_transformer")
+    code, out, _ = run("explain", "clvp")
     assert code == 0
-    assert "decision_transformer is not in the catalog" in out
-    assert "neuron-catalog new decision_transformer" in out
+    assert "clvp is not in the catalog" in out
+    assert "neuron-catalog new clvp" in out
 
 
 def test_explain_is_there_for_programs_too(run):
@@ -93,7 +93,7 @@ def test_outdated_lists_what_only_transformers_has_and_what_only_the_catalog_has
     code, out, _ = run("--catalog", "mine", "outdated", "--json")
     found = {(change["kind"], change["architecture"]): change for change in json.loads(out)}
     assert code == 0
-    assert found["added", "decision_transformer"]["remedy"] == "neuron-catalog new decision_transformer"
+    assert found["added", "clvp"]["remedy"] == "neuron-catalog new clvp"
     assert "did you mean esm" in found["removed", "esmer"]["remedy"]
     assert "fill-mask" in found["task added", "esm"]["tasks"]
 
@@ -102,4 +102,4 @@ def test_outdated_prints_a_table_or_changes_of_the_yaml(run):
     _, table, _ = run("outdated")
     assert "added" in table.splitlines()[-1]
     _, text, _ = run("outdated", "--yaml")
-    assert "# decision_transformer: added\nneuron-catalog new decision_transformer" in text
+    assert "# clvp: added\nneuron-catalog new clvp" in text
