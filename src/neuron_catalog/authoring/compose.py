@@ -28,7 +28,6 @@ TINY_AXES = {
     "decoder_sequence_length": 12,
     "qformer_sequence_length": 10,
     "protein_sequence_length": 14,
-    "regions": 9,
     "image_patches": 36,
     "num_choices": 3,
     "point_batch_size": 2,

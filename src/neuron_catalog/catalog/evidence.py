@@ -52,10 +52,10 @@ def definition_digest(
 
     Defaults are left out too, so that a new key of the format leaves what was recorded without it standing.
     """
-    prose = {"summary", "checkpoint", "requires", "known_issues"}
+    undecisive = {"summary", "checkpoint", "requires", "known_issues"}
     said = {
-        "architecture": architecture.model_dump(mode="json", exclude=prose, exclude_defaults=True),
-        "family": family.model_dump(mode="json", exclude=prose, exclude_defaults=True),
+        "architecture": architecture.model_dump(mode="json", exclude=undecisive, exclude_defaults=True),
+        "family": family.model_dump(mode="json", exclude=undecisive, exclude_defaults=True),
         "normalized_config": dict(aliases),
         "auto_classes": {name: tasks[name].auto_class for name in architecture.tasks},
     }
