@@ -116,6 +116,20 @@ def test_a_row_that_fails_now_withdraws_what_was_recorded_of_it(overlay, catalog
     assert mine.tiers("esm")["token-classification"] == "traced"
 
 
+def test_what_fails_with_other_versions_withdraws_nothing(overlay, catalog, run):
+    run("--catalog", str(overlay), "selftest", "esm", "--record")
+    path = overlay / "evidence" / "esm.jsonl"
+    older = [
+        each.model_copy(update={"versions": {**each.versions, "transformers": "5.0.0"}})
+        for each in read_evidence(path)
+    ]
+    write_evidence(path, catalog.definition("esm"), older)
+    mine = Catalog([overlay, *catalog.folders])
+    record(mine, [Row(architecture="esm", task="fill-mask", backend="torchscript", error="It broke.")])
+    left = {each.versions["transformers"] for each in read_evidence(path) if each.task == "fill-mask"}
+    assert left == {"5.0.0"}
+
+
 def test_a_line_that_is_no_run_is_pointed_at(tmp_path):
     path = tmp_path / "esm.jsonl"
     path.write_text('{"task": "fill-mask"}\n')

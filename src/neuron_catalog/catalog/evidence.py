@@ -20,6 +20,10 @@ from neuron_catalog.errors import CatalogError, Finding
 from neuron_catalog.schema.documents import Architecture, Family, Task
 
 
+Key = tuple[str, str, tuple[tuple[str, str], ...]]
+"""Task, backend, and the versions of packages."""
+
+
 class Evidence(BaseModel):
     """One recorded run."""
 
@@ -40,9 +44,14 @@ class Evidence(BaseModel):
     seconds: float
 
     @property
-    def key(self) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    def key(self) -> Key:
         """What a later run of the same kind replaces."""
-        return self.task, self.backend, tuple(sorted(self.versions.items()))
+        return key(self.task, self.backend, self.versions)
+
+
+def key(task: str, backend: str, versions: Mapping[str, str]) -> Key:
+    """Return what tells runs of one definition apart."""
+    return task, backend, tuple(sorted(versions.items()))
 
 
 def definition_digest(
@@ -82,18 +91,18 @@ def read_evidence(path: Path) -> tuple[Evidence, ...]:
 
 
 def write_evidence(
-    path: Path, definition: str, new: Iterable[Evidence], withdrawn: Iterable[tuple[str, str]] = ()
+    path: Path, definition: str, new: Iterable[Evidence], withdrawn: Iterable[Key] = ()
 ) -> None:
     """Add recorded runs to a file, in place of those with the same task, backend and versions.
 
-    Runs of another definition are dropped: they prove nothing about this one. So are all of a `withdrawn`
-    task and backend, which failed just now.
+    Runs of another definition are dropped: they prove nothing about this one. So are those that are
+    `withdrawn`, since they failed just now; with other versions they may still pass.
     """
     gone = set(withdrawn)
     kept = {
         run.key: run
         for run in read_evidence(path)
-        if run.definition == definition and (run.task, run.backend) not in gone
+        if run.definition == definition and run.key not in gone
     }
     kept |= {run.key: run for run in new}
     if not kept:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib import metadata
 
-from neuron_catalog.catalog.evidence import Evidence, write_evidence
+from neuron_catalog.catalog.evidence import Evidence, key, write_evidence
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.catalog.names import named_after
 from neuron_catalog.exporting.backends import BACKENDS
@@ -17,13 +17,15 @@ from neuron_catalog.version import __version__
 def record(catalog: Catalog, rows: Iterable[Row]) -> int:
     """Write the passed rows into the catalogs that define their architectures; return how many.
 
-    What was recorded of a row that fails now is withdrawn; what was not run stands as it was.
+    What was recorded of a row that fails now is withdrawn for these versions; the rest stands as it was.
     """
     done = list(rows)
     for name in sorted({row.architecture for row in done}):
         own = [row for row in done if row.architecture == name]
         runs = [evidence_of(catalog, row) for row in own if row.passed]
-        failed = [(row.task, row.backend) for row in own if row.failed]
+        failed = [
+            key(row.task, row.backend, versions_of(catalog, name, row.backend)) for row in own if row.failed
+        ]
         write_evidence(catalog.evidence_file(name), catalog.definition(name), runs, failed)
     return sum(row.passed for row in done)
 
