@@ -141,6 +141,30 @@ class Check(Record):
     differences: tuple[Difference, ...] = ()
 
 
+Filling = Literal["rows", "right", "left"]
+"""How inputs smaller than compiled are filled up: with copies of the last row, or with pad values."""
+
+
+class AxisFit(Record):
+    """Whether inputs may be smaller along an axis than the graph: tried when it was exported."""
+
+    axis: str
+    filled: Filling | None
+    """None if they must have the very size that was compiled."""
+    detail: str
+    """What was tried and seen, or why nothing can be filled up."""
+
+
+class Graph(Record):
+    """One compiled graph, the sizes that it was made for, and what was seen of it."""
+
+    name: str
+    """What it is called in the artifact's file."""
+    plan: Plan
+    checks: tuple[Check, ...]
+    fits: tuple[AxisFit, ...] = ()
+
+
 class BackendRecord(Record):
     """What compiled the graph, with which arguments and versions."""
 
@@ -178,21 +202,28 @@ class Manifest(Record):
     format: Literal[1] = 1
     neuron_catalog: str
     """Version of this package."""
-    plan: Plan
-    graph: str
-    """File name of the compiled graph."""
+    file: str
+    """Name of the file with all graphs, which share one set of weights."""
+    graphs: tuple[Graph, ...]
+    """The largest one last; the others serve smaller inputs."""
+    returns: dict[str, str] = {}
+    """Where in the model's answer an object stands (`""` for the whole) → its class in transformers."""
     backend: BackendRecord
     source: SourceRecord
     seed: int
     """Seed of the inputs that were traced; validation used the following ones."""
-    checks: tuple[Check, ...]
     files: dict[str, FileRecord]
 
     @property
+    def plan(self) -> Plan:
+        """The plan of the largest graph."""
+        return self.graphs[-1].plan
+
+    @property
     def verified(self) -> bool:
-        """Whether the checks were run, and none failed."""
-        statuses = {check.status for check in self.checks}
-        return "passed" in statuses and "failed" not in statuses
+        """Whether the checks of each graph were run, and none failed."""
+        statuses = [{check.status for check in graph.checks} for graph in self.graphs]
+        return all("passed" in each and "failed" not in each for each in statuses)
 
     def write(self, folder: Path) -> None:
         """Write the manifest into `folder`."""

@@ -77,7 +77,7 @@ def test_artifact_commands(run, tmp_path):
     assert run("verify", "out")[:2] == (0, "2 files are as they were exported.\n")
     code, out, err = run("inspect", "out")
     assert "tied: esm.embeddings.word_embeddings.weight = lm_head.decoder.weight" in out
-    assert json.loads(run("inspect", "out", "--json")[1])["plan"]["architecture"] == "esm"
+    assert json.loads(run("inspect", "out", "--json")[1])["graphs"][-1]["plan"]["architecture"] == "esm"
     code, out, err = run("validate", "out")
     assert (code, "-[✓] oracle" in out) == (0, True)
 
@@ -85,7 +85,7 @@ def test_artifact_commands(run, tmp_path):
 def test_export_as_json(run):
     code, out, err = run("export", "esm", "--task", "fill-mask", "out", "--json")
     told = json.loads(out)
-    assert (told["folder"], told["plan"]["task"], err) == ("out", "fill-mask", "")
+    assert (told["folder"], told["graphs"][-1]["plan"]["task"], err) == ("out", "fill-mask", "")
 
 
 def test_altered_artifact_is_refused_by_every_command(run, tmp_path):

@@ -57,12 +57,12 @@ def test_manifest_records_seeds_differences_versions_and_digests(run, tmp_path):
     run("export", "esm", "--task", "fill-mask", "out", "--seed", "7")
     manifest = Manifest.read(tmp_path / "out")
     assert (manifest.seed, manifest.source.kind, manifest.source.seed) == (7, "tiny", 7)
-    values = next(check for check in manifest.checks if check.name == "values")
+    values = next(check for check in manifest.graphs[-1].checks if check.name == "values")
     assert [d.seed for d in values.differences] == [8, 9, 10]
     assert all(d.largest <= d.allowed for d in values.differences)
     assert manifest.backend.versions["torch"] == torch.__version__
     assert set(manifest.files) == {"config.json", "model.pt"}
-    assert {check.name: check.status for check in manifest.checks} == dict.fromkeys(
+    assert {check.name: check.status for check in manifest.graphs[-1].checks} == dict.fromkeys(
         (
             "signature",
             "finite",
@@ -159,7 +159,11 @@ def test_overwrite_replaces_the_whole_folder(run, tmp_path):
 
 
 def test_failed_overwrite_keeps_the_old_folder(run, tmp_path, planted):
-    planted(compile=lambda module, example: torchscript.compile(torch.nn.Identity(), example[:1]))
+    planted(
+        compile=lambda module, example: torchscript.compile(
+            torch.nn.Identity(), {"forward": example["forward"][:1]}
+        )
+    )
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old.txt").write_text("keep")
     code, out, err = run("export", "esm", "--task", "fill-mask", "out", "--overwrite", "--backend", "planted")

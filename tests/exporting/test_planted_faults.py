@@ -214,9 +214,10 @@ def plant(monkeypatch):
     """Register a backend called `planted` that compiles something other than what it is given."""
 
     def register(fault):
-        def compile(module, example):
+        def compile(module, examples):
             # clones: the tracer takes the example tensors themselves for the graph's inputs
-            return torchscript.compile(fault(module, tuple(t.clone() for t in example)), example)
+            example = tuple(t.clone() for t in examples["forward"])
+            return torchscript.compile(fault(module, example), examples)
 
         planted = SimpleNamespace(**{**vars(torchscript), "compile": compile})
         monkeypatch.setitem(backends.BACKENDS, "planted", planted)
@@ -251,7 +252,7 @@ def test_wrapper_that_disagrees_with_its_oracle_is_refused(monkeypatch, run, tmp
             return tuple(2 * value for value in self.inner(*tensors))
 
     forward = wrappers.WRAPPERS["forward"]
-    wrong = SimpleNamespace(oracle=forward.oracle, module=lambda m, plan: Doubled(forward.module(m, plan)))
+    wrong = SimpleNamespace(**{**vars(forward), "module": lambda m, plan: Doubled(forward.module(m, plan))})
     monkeypatch.setitem(wrappers.WRAPPERS, "forward", wrong)
     code, out, err = run("export", "bert", "--task", "fill-mask", "out")
     assert code == REFUSED
@@ -289,7 +290,8 @@ def test_stochastic_eager_model_is_refused_by_name(monkeypatch, run, tmp_path):
         oracle = forward.oracle(model, plan)
         return lambda inputs: {name: value + torch.rand(1) for name, value in oracle(inputs).items()}
 
-    monkeypatch.setitem(wrappers.WRAPPERS, "forward", SimpleNamespace(oracle=noisy, module=forward.module))
+    noisy_wrapper = SimpleNamespace(**{**vars(forward), "oracle": noisy})
+    monkeypatch.setitem(wrappers.WRAPPERS, "forward", noisy_wrapper)
     code, out, err = run("export", "bert", "--task", "fill-mask", "out")
     assert code == 4
     assert "The eager bert model is not deterministic in eval mode: logits changes" in err

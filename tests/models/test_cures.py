@@ -31,7 +31,7 @@ def test_every_word_of_the_format_has_its_cure():
 
 
 def test_without_the_cure_a_custom_function_cannot_be_saved(tmp_path):
-    graph = torchscript.compile(Layer(), (torch.ones(2),))
+    graph = torchscript.compile(Layer(), {"forward": (torch.ones(2),)})
     with pytest.raises(CompileError, match="The traced graph cannot be saved"):
         torchscript.save(graph, tmp_path / "graph.pt")
 
@@ -39,8 +39,9 @@ def test_without_the_cure_a_custom_function_cannot_be_saved(tmp_path):
 def test_with_the_cure_it_is_saved_and_computes_the_same(tmp_path):
     layer, value = Layer(), torch.tensor([1.0, -2.0])
     with cured(layer, ["plain_autograd"]):
-        torchscript.save(torchscript.compile(layer, (torch.ones(2),)), tmp_path / "graph.pt")
-    (given,) = torchscript.load(tmp_path / "graph.pt")(value)
+        graph = torchscript.compile(layer, {"forward": (torch.ones(2),)})
+        torchscript.save(graph, tmp_path / "graph.pt")
+    (given,) = torchscript.load(tmp_path / "graph.pt", ["forward"])["forward"](value)
     assert torch.equal(given, layer(value)[0])
 
 
@@ -64,11 +65,11 @@ def test_padding_computed_from_a_shape_reaches_the_convolution_as_an_integer():
         return convolve(*arguments, padding=padding, **named)
 
     with mock.patch.object(functional, "conv1d", watched):
-        torchscript.compile(layer, (value,))
+        torchscript.compile(layer, {"forward": (value,)})
         assert torch.Tensor in seen
         seen.clear()
         with cured(layer, ["integer_padding"]):
-            graph = torchscript.compile(layer, (value,))
+            graph = torchscript.compile(layer, {"forward": (value,)})
         assert set(seen) == {int}
     assert torch.equal(graph(2 * value)[0], layer(2 * value)[0])
 
@@ -91,8 +92,8 @@ class Scaled(nn.Module):
 def test_a_size_is_rounded_as_without_a_trace():
     layer, value = Scaled(), torch.arange(10.0)
     with pytest.raises(CompileError, match="__round__"):
-        torchscript.compile(layer, (value,))
+        torchscript.compile(layer, {"forward": (value,)})
     with cured(layer, ["rounded_shapes"]):
-        graph = torchscript.compile(layer, (value,))
+        graph = torchscript.compile(layer, {"forward": (value,)})
     assert torch.equal(graph(value + 1)[0], layer(value + 1)[0])
     assert not hasattr(torch.Tensor, "__round__")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from neuron_catalog.cli.context import Json, catalog_of, print_columns, print_json
-from neuron_catalog.cli.printing import MARKS, print_plan, say
+from neuron_catalog.cli.printing import MARKS, fit_line, print_plan, say, sizes
 from neuron_catalog.version import __version__
 
 Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A folder written by export.")]
@@ -63,9 +63,13 @@ def inspect(artifact: Artifact, as_json: Json = False) -> None:
         say(f"tied: {' = '.join(names)}")
     versions = ", ".join(f"{name} {version}" for name, version in backend.versions.items())
     say(f"backend: {backend.name} ({versions}), exported by neuron-catalog {manifest.neuron_catalog}")
-    say("checks:")
-    for check in manifest.checks:
-        say(f"  [{MARKS[check.status]}] {check.name}: {check.detail}")
+    for graph in manifest.graphs:
+        say(f"checks of the graph for {sizes(graph.plan)}:")
+        for check in graph.checks:
+            say(f"  [{MARKS[check.status]}] {check.name}: {check.detail}")
+        say("smaller inputs:")
+        for fit in graph.fits:
+            say(f"  [{MARKS['passed' if fit.filled else 'not_run']}] {fit_line(fit)}")
     say("files:")
     print_columns([(f"  {n}", f"{f.bytes} bytes", f.sha256[:16] + "…") for n, f in manifest.files.items()])
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neuron_catalog.cli.context import Json, catalog_of, print_json
-from neuron_catalog.cli.printing import print_checks, print_plan, progress, row_progress, say
-from neuron_catalog.cli.sizes import with_sizes
+from neuron_catalog.cli.printing import print_checks, print_plan, progress, row_progress, say, sizes_of_all
+from neuron_catalog.cli.sizes import Size, with_sizes
 from neuron_catalog.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def export(
         bool, typer.Option("--overwrite", help="Replace a folder that is not empty.")
     ] = False,
     as_json: Json = False,
-    axes: dict[str, int],
+    axes: dict[str, Size],
 ) -> None:
     """Export a model: compile, check against the eager model, and write an artifact.
 
@@ -145,9 +145,12 @@ def plan(
     output_attentions: Attentions = False,
     backend: BackendName = None,
     as_json: Json = False,
-    axes: dict[str, int],
+    axes: dict[str, Size],
 ) -> None:
-    """Print all shapes of an export, and stop before any weight is read."""
+    """Print all shapes of an export, and stop before any weight is read.
+
+    With several sizes there is a plan for each graph, the largest last.
+    """
     from neuron_catalog.exporting.request import ExportRequest, resolve
 
     request = ExportRequest(
@@ -161,11 +164,13 @@ def plan(
         cache_dir=cache_dir,
         trust_remote_code=trust_remote_code,
     )
-    made = resolve(request, catalog_of(context)).plan
+    plans = resolve(request, catalog_of(context)).plans
     if as_json:
-        print_json(made.model_dump(mode="json"))
-    else:
-        print_plan(made)
+        told = [each.model_dump(mode="json") for each in plans]
+        print_json(told if len(told) > 1 else told[0])
+        return
+    for each in plans:
+        print_plan(each)
 
 
 def selftest(
@@ -230,12 +235,11 @@ def validate(
     from neuron_catalog.exporting.revalidate import validate_artifact
     from neuron_catalog.manifest import Manifest
 
-    checks = validate_artifact(artifact, catalog_of(context), model)
+    graphs = validate_artifact(artifact, catalog_of(context), model)
     if as_json:
-        print_json([check.model_dump(mode="json") for check in checks])
-        return
-    manifest = Manifest.read(artifact).model_copy(update={"checks": checks})
-    print_checks(checks, manifest)
+        print_json([graph.model_dump(mode="json", include={"name", "checks"}) for graph in graphs])
+    else:
+        print_checks(Manifest.read(artifact).model_copy(update={"graphs": graphs}))
 
 
 def _architecture_and_out(
@@ -254,10 +258,9 @@ def _options(hidden_states: bool, attentions: bool) -> frozenset[str]:
 
 def _title(request: ExportRequest, resolved: Resolved) -> str:
     made = resolved.plan
-    sizes = ", ".join(f"{axis} {size}" for axis, size in made.axes.items())
     title = (
         f"Exporting {made.architecture} for {made.task} with backend {resolved.backend_name} "
-        f"on the {resolved.backend.DEVICE}: {sizes}."
+        f"on the {resolved.backend.DEVICE}: {sizes_of_all(resolved.plans)}."
     )
     if request.model is None:
         title += (
@@ -275,7 +278,7 @@ def _print_export(exported: Exported, resolved: Resolved) -> None:
             f"Left out {', '.join(sorted(left_out))}: the checkpoint lacks its weights "
             f"({', '.join(manifest.source.missing_weights)})."
         )
-    print_checks(manifest.checks, manifest)
+    print_checks(manifest)
     say(
         f"Saved to {exported.folder}. Load it in Python with: "
         f'neuron_catalog.load_artifact("{exported.folder}")'

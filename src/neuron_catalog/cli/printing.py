@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from neuron_catalog.exporting.selftest import Row
-    from neuron_catalog.manifest import Check, Manifest, Plan
+    from neuron_catalog.manifest import AxisFit, Check, Manifest, Plan
 
 MARKS = {"passed": "✓", "failed": "✗", "not_run": "–", "deviates": "!"}
 
@@ -71,24 +71,53 @@ def _on_terminal() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def print_checks(checks: tuple[Check, ...], manifest: Manifest) -> None:
-    """Print the outcome of the checks, output by output for the values."""
+def print_checks(manifest: Manifest) -> None:
+    """Print the outcome of the checks, output by output for the values of the largest graph."""
+    *buckets, graph = manifest.graphs
     if not manifest.verified:
-        say(f"Not validated: {checks[0].detail}.")
+        say(f"Not validated: {graph.checks[0].detail}.")
         return
     say(f"Validating the {manifest.plan.architecture} graph, saved and read back, against the eager model:")
-    for check in checks:
+    for check in graph.checks:
         if check.name == "signature":
-            names = ", ".join(tensor.name for tensor in manifest.plan.outputs)
+            names = ", ".join(tensor.name for tensor in graph.plan.outputs)
             say(f"-[{MARKS[check.status]}] output names match the plan: {names}")
         elif check.name == "values":
-            _print_values(check, manifest)
+            _print_values(check, graph.plan)
         else:
             say(f"-[{MARKS[check.status]}] {check.name}: {check.detail}")
+    for fit in graph.fits:
+        say(f"-[{MARKS['passed' if fit.filled else 'not_run']}] {fit_line(fit)}")
+    for bucket in buckets:
+        largest = max((d.largest for check in bucket.checks for d in check.differences), default=0.0)
+        say(f"-[✓] {sizes(bucket.plan)}: the same checks, largest difference {largest:.1e}")
 
 
-def _print_values(check: Check, manifest: Manifest) -> None:
-    for tensor in manifest.plan.outputs:
+def sizes(plan: Plan) -> str:
+    """Return the sizes of a graph in words."""
+    return ", ".join(f"{axis} {size}" for axis, size in plan.axes.items())
+
+
+def sizes_of_all(plans: Iterable[Plan]) -> str:
+    """Return the sizes of all graphs in words: `batch_size 1, sequence_length 64, 128`."""
+    together: dict[str, list[int]] = {}
+    for plan in plans:
+        for axis, size in plan.axes.items():
+            together.setdefault(axis, []).append(size)
+    return ", ".join(f"{axis} {', '.join(map(str, sorted({*each})))}" for axis, each in together.items())
+
+
+FILLINGS = {"rows": "filled up with rows", "right": "padded on the right", "left": "padded on the left"}
+
+
+def fit_line(fit: AxisFit) -> str:
+    """Say whether inputs may be smaller along an axis."""
+    how = FILLINGS[fit.filled] if fit.filled else "must match"
+    return f"{fit.axis} {how}: {fit.detail}"
+
+
+def _print_values(check: Check, plan: Plan) -> None:
+    for tensor in plan.outputs:
         seen = [d for d in check.differences if d.output == tensor.name]
         shape = tuple("any" if size is None else size for size in tensor.shape)
         worst = max(seen, key=lambda d: d.largest)

@@ -11,7 +11,10 @@ import typer
 
 from neuron_catalog.errors import UsageError
 
-PANEL = "Sizes (a compiled graph has fixed shapes)"
+PANEL = "Sizes (a compiled graph has fixed shapes; several make several graphs)"
+
+Size = int | tuple[int, ...]
+"""One size, or several: an artifact with a graph for each."""
 
 SIZES = {
     "batch_size": "Rows per call.",
@@ -59,12 +62,12 @@ SIZES = {
 
 
 def with_sizes(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the size options to a command, which gets those that were given as `axes: dict[str, int]`."""
+    """Add the size options to a command, which gets those that were given as `axes: dict[str, Size]`."""
 
     @functools.wraps(command)
     def collected(**given: Any) -> None:
         named = {axis: given.pop(axis) for axis in SIZES}
-        axes = {axis: size for axis, size in named.items() if size is not None}
+        axes = {axis: _sizes(axis, text) for axis, text in named.items() if text is not None}
         if (side := given.pop("image_size")) is not None:
             _require_alone(axes)
             axes |= {"height": side, "width": side}
@@ -73,9 +76,9 @@ def with_sizes(command: Callable[..., None]) -> Callable[..., None]:
 
     signature = inspect.signature(command, eval_str=True)
     own = [p for name, p in signature.parameters.items() if name != "axes"]
-    sizes = [_option(axis, int | None, help, metavar="N") for axis, help in SIZES.items()]
+    sizes = [_option(axis, str | None, help, metavar="N[,N…]") for axis, help in SIZES.items()]
     sizes.append(_option("image_size", int | None, "Height and width of an image in pixels.", metavar="N"))
-    more = _option("axis", list[str] | None, "Any axis by name; repeatable.", metavar="NAME=N")
+    more = _option("axis", list[str] | None, "Any axis by name; repeatable.", metavar="NAME=N[,N…]")
     collected.__signature__ = signature.replace(parameters=[*own, *sizes, more])  # type: ignore[attr-defined]
     collected.__annotations__ = {p.name: p.annotation for p in (*own, *sizes, more)}
     return collected
@@ -88,7 +91,7 @@ def _option(name: str, kind: Any, help: str, metavar: str) -> inspect.Parameter:
     )
 
 
-def _require_alone(axes: dict[str, int]) -> None:
+def _require_alone(axes: dict[str, Size]) -> None:
     given = [f"--{axis}" for axis in ("height", "width") if axis in axes]
     if given:
         raise UsageError(
@@ -96,13 +99,26 @@ def _require_alone(axes: dict[str, int]) -> None:
         )
 
 
-def _parsed(pairs: list[str]) -> dict[str, int]:
+def _sizes(option: str, text: str) -> Size:
+    """Read one size, or several with commas between them."""
+    parts = text.split(",")
+    if not all(part.isdecimal() and part.isascii() for part in parts):
+        raise UsageError(
+            f"--{option} {text} is no size: it must be a positive whole number, or several.",
+            f"Write for example: --{option} 128, or --{option} 64,128,256 for buckets",
+        )
+    found = tuple(int(part) for part in parts)
+    return found if len(found) > 1 else found[0]
+
+
+def _parsed(pairs: list[str]) -> dict[str, Size]:
     axes = {}
     for pair in pairs:
-        name, _, size = pair.partition("=")
-        if not name or not size.isdigit():
+        name, _, text = pair.partition("=")
+        if not name or not text:
             raise UsageError(
                 f"--axis {pair} is not of the form NAME=N.", "Write for example: --axis width=224"
             )
-        axes[name.replace("-", "_")] = int(size)
+        name = name.replace("-", "_")
+        axes[name] = _sizes(f"axis {name}", text)
     return axes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,16 +27,30 @@ OnStep = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Built:
-    """A saved graph, ready for examination, and where its weights came from."""
+    """Saved graphs, ready for examination, and where their weights came from."""
 
-    plan: Plan
     model: nn.Module
-    subject: Subject
+    subjects: dict[str, Subject]
+    """Name → graph; the largest one last."""
     source: SourceRecord
+
+    @property
+    def subject(self) -> Subject:
+        """The largest graph."""
+        return self.subjects[LARGEST]
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the largest graph."""
+        return self.subject.plan
+
+
+LARGEST = "forward"
+"""Name of the largest graph; those for smaller inputs are numbered."""
 
 
 def build(resolved: Resolved, folder: Path, on_step: OnStep) -> Built:
-    """Load the weights, compile, write the graph into `folder` and read it back.
+    """Load the weights, compile, write the graphs into `folder` and read them back.
 
     Raises:
         RequestError: if the weights cannot be loaded, do not serve the task, or the disk is full.
@@ -44,33 +58,39 @@ def build(resolved: Resolved, folder: Path, on_step: OnStep) -> Built:
     """
     on_step(f"Loading {resolved.source.name}")
     eager = resolved.source.load(resolved.plan)
-    plan = without_untrained_outputs(resolved.plan, eager, resolved.source, resolved.seed)
+    plans = without_untrained_outputs(resolved, eager)
     source = describe_source(resolved.source, eager, resolved.seed)
     on_step(f"Compiling with {resolved.backend_name} on the {resolved.backend.DEVICE}")
     path = folder / resolved.backend.FILE_NAME
-    wrapped = WRAPPERS[plan.wrapper].module(eager.module, plan)
-    example = tuple(make_inputs(plan, resolved.seed).values())
-    with cured(eager.module, plan.cures):
-        graph = resolved.backend.compile(wrapped, example)
+    wrapped = WRAPPERS[resolved.plan.wrapper].module(eager.module, plans[LARGEST])
+    examples = {name: tuple(make_inputs(plan, resolved.seed).values()) for name, plan in plans.items()}
+    with cured(eager.module, resolved.plan.cures):
+        program = resolved.backend.compile(wrapped, examples)
         require_space(path, source.weights_bytes)
-        resolved.backend.save(graph, path)
-    del graph
+        resolved.backend.save(program, path)
+    del program
     return Built(
-        plan, eager.module, make_subject(plan, eager.module, resolved.backend, path, resolved.seed), source
+        eager.module, make_subjects(plans, eager.module, resolved.backend, path, resolved.seed), source
     )
 
 
-def make_subject(plan: Plan, model: nn.Module, backend: Backend, graph: Path, seed: int) -> Subject:
-    """Load a saved graph and put it beside the eager model it was made from; the model is not copied."""
-    wrapper = WRAPPERS[plan.wrapper]
-    return Subject(
-        plan=plan,
-        graph=backend.load(graph),
-        wrapped=wrapper.module(model, plan),
-        oracle=wrapper.oracle(model, plan),
-        tolerance=Tolerance.of(plan, backend.ABSOLUTE_BOUND),
-        seed=seed,
-    )
+def make_subjects(
+    plans: Mapping[str, Plan], model: nn.Module, backend: Backend, path: Path, seed: int
+) -> dict[str, Subject]:
+    """Load saved graphs and put each beside the eager model they were made from; the model is not copied."""
+    graphs = backend.load(path, plans)
+    wrapper = WRAPPERS[next(iter(plans.values())).wrapper]
+    return {
+        name: Subject(
+            plan=plan,
+            graph=graphs[name],
+            wrapped=wrapper.module(model, plan),
+            oracle=wrapper.oracle(model, plan),
+            tolerance=Tolerance.of(plan, backend.ABSOLUTE_BOUND),
+            seed=seed,
+        )
+        for name, plan in plans.items()
+    }
 
 
 def describe_source(source: Source, eager: EagerModel, seed: int) -> SourceRecord:
@@ -88,23 +108,34 @@ def describe_source(source: Source, eager: EagerModel, seed: int) -> SourceRecor
     )
 
 
-def without_untrained_outputs(plan: Plan, eager: EagerModel, source: Source, seed: int) -> Plan:
-    """Leave out the outputs that depend on weights which the checkpoint does not have.
+def without_untrained_outputs(resolved: Resolved, eager: EagerModel) -> dict[str, Plan]:
+    """Name the plans, and leave out outputs that depend on weights which the checkpoint does not have.
 
     Raises:
         RequestError: if no output would be left: the checkpoint was not trained for this task.
     """
+    plans = dict(zip(graph_names(len(resolved.plans)), resolved.plans, strict=True))
     if not eager.missing_weights:
-        return plan
+        return plans
+    plan = resolved.plan
     oracle = WRAPPERS[plan.wrapper].oracle(eager.module, plan)
-    untrained = outputs_depending_on(eager.module, eager.missing_weights, oracle, make_inputs(plan, seed))
-    kept = tuple(tensor for tensor in plan.outputs if tensor.name not in untrained)
+    example = make_inputs(plan, resolved.seed)
+    untrained = outputs_depending_on(eager.module, eager.missing_weights, oracle, example)
+    kept = {tensor.name for tensor in plan.outputs} - untrained
     if not kept:
         missing = ", ".join(eager.missing_weights[:3])
         more = len(eager.missing_weights) - 3
         raise RequestError(
-            f"{source.name} was not trained for {plan.task}: it lacks the weights {missing}"
+            f"{resolved.source.name} was not trained for {plan.task}: it lacks the weights {missing}"
             + (f" and {more} more." if more > 0 else "."),
             "Choose the task it was trained for, or train this one first.",
         )
-    return plan.model_copy(update={"outputs": kept})
+    return {
+        name: each.model_copy(update={"outputs": tuple(t for t in each.outputs if t.name in kept)})
+        for name, each in plans.items()
+    }
+
+
+def graph_names(count: int) -> list[str]:
+    """Return the names of graphs from the smallest to the largest."""
+    return [*(f"bucket_{number}" for number in range(count - 1)), LARGEST]

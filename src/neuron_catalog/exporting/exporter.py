@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,26 @@ from torch import nn
 
 from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.exporting.build import Built, OnStep, build
+from neuron_catalog.exporting.fits import axis_fits, not_tried
 from neuron_catalog.exporting.publish import publication, require_free
 from neuron_catalog.exporting.request import ExportRequest, Resolved, resolve
+from neuron_catalog.exporting.subject import Subject
 from neuron_catalog.exporting.validator import not_validated, require_passed, validate
 from neuron_catalog.manifest import (
     MANIFEST_NAME,
     BackendRecord,
     Check,
+    Filling,
+    Graph,
     Manifest,
     Plan,
     record_file,
 )
+from neuron_catalog.models.fills import make_inputs
+from neuron_catalog.models.wrappers import WRAPPERS
 from neuron_catalog.version import __version__
+
+NOT_VALIDATED = "--disable-validation was given"
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,8 @@ def export_resolved(request: ExportRequest, resolved: Resolved, on_step: OnStep 
     target = request.out or default_target(request, resolved.plan)
     with publication(target, request.overwrite) as folder:
         built = build(resolved, folder, on_step)
-        checks = _examine(built, request.validation, on_step)
+        on_step("Validating on fresh inputs")
+        checks = {name: _examine(subject, request.validation) for name, subject in built.subjects.items()}
         on_step("Writing the artifact")
         write_config(built.model, built.plan, resolved, folder)
         resolved.source.copy_preprocessing(folder)
@@ -72,31 +82,49 @@ def default_target(request: ExportRequest, plan: Plan) -> Path:
     return Path(f"{base}-{plan.task}-neuron")
 
 
-def _examine(built: Built, validation: bool, on_step: OnStep) -> tuple[Check, ...]:
+def _examine(subject: Subject, validation: bool) -> tuple[Check, ...]:
     if not validation:
-        return not_validated(built.plan, "--disable-validation was given")
-    on_step("Validating on fresh inputs")
-    checks = validate(built.subject)
+        return not_validated(subject.plan, NOT_VALIDATED)
+    checks = validate(subject)
     require_passed(checks)
     return checks
 
 
-def _manifest(built: Built, resolved: Resolved, checks: tuple[Check, ...], folder: Path) -> Manifest:
-    backend = resolved.backend
+def _graph(name: str, subject: Subject, checks: tuple[Check, ...], sides: tuple[Filling, ...]) -> Graph:
+    validated = any(check.status == "passed" for check in checks)
+    fits = axis_fits(subject, sides) if validated else not_tried(subject.plan, NOT_VALIDATED)
+    return Graph(name=name, plan=subject.plan, checks=checks, fits=fits)
+
+
+def _manifest(
+    built: Built, resolved: Resolved, checks: Mapping[str, tuple[Check, ...]], folder: Path
+) -> Manifest:
+    backend, sides = resolved.backend, _sides(folder)
     return Manifest(
         neuron_catalog=__version__,
-        plan=built.plan,
-        graph=backend.FILE_NAME,
+        file=backend.FILE_NAME,
+        graphs=tuple(_graph(name, each, checks[name], sides) for name, each in built.subjects.items()),
+        returns=WRAPPERS[built.plan.wrapper].returns(
+            built.model, built.plan, make_inputs(built.plan, resolved.seed)
+        ),
         backend=BackendRecord(
             name=resolved.backend_name, arguments=backend.arguments(), versions=backend.versions()
         ),
         source=built.source,
         seed=resolved.seed,
-        checks=checks,
         files={
             path.name: record_file(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST_NAME
         },
     )
+
+
+def _sides(folder: Path) -> tuple[Filling, ...]:
+    """Where to try padding first: where the tokenizer puts it."""
+    try:
+        settings = json.loads((folder / "tokenizer_config.json").read_bytes())
+    except (OSError, ValueError):
+        settings = {}
+    return ("left", "right") if settings.get("padding_side") == "left" else ("right", "left")
 
 
 def write_config(model: nn.Module, plan: Plan, resolved: Resolved, folder: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from pydantic import JsonValue
 
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.errors import RequestError, UsageError
@@ -33,7 +37,8 @@ class ExportRequest:
     """A folder, or an id of the Hugging Face hub."""
     out: Path | None = None
     """The target folder; `<model>-<task>-neuron` in the current one when absent."""
-    axes: Mapping[str, int] = field(default_factory=dict)
+    axes: Mapping[str, int | Sequence[int]] = field(default_factory=dict)
+    """Axis → size. Several sizes make several graphs in one artifact (buckets): one for each combination."""
     options: frozenset[str] = frozenset()
     """`output_hidden_states`, `output_attentions`."""
     dynamic_batch_size: bool = False
@@ -42,31 +47,51 @@ class ExportRequest:
     backend: str | None = None
     seed: int = 0
     overwrite: bool = False
+    compiler: Mapping[str, JsonValue] = field(default_factory=dict)
+    """What the compiler should do, such as `auto_cast`; a backend that cannot do it refuses."""
     revision: str | None = None
+    token: str | None = None
+    """Of the hub, for private repositories."""
     cache_dir: str | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
 
     @property
-    def choices(self) -> Choices:
-        """The part that the plan needs."""
-        return Choices(
-            axes=self.axes,
-            options=self.options,
-            dynamic_batch_size=self.dynamic_batch_size,
-            atol=self.atol,
+    def choices(self) -> tuple[Choices, ...]:
+        """The part that each plan needs: one for each combination of sizes, the largest last."""
+        return tuple(
+            Choices(
+                axes=axes,
+                options=self.options,
+                dynamic_batch_size=self.dynamic_batch_size,
+                atol=self.atol,
+            )
+            for axes in _combinations(self.axes)
         )
+
+
+def _combinations(axes: Mapping[str, int | Sequence[int]]) -> list[dict[str, int]]:
+    """Return every choice of one size for each axis, the one with all largest sizes last."""
+    sizes = [sorted({*size}) if isinstance(size, Sequence) else [size] for size in axes.values()]
+    chosen = [dict(zip(axes, each, strict=True)) for each in itertools.product(*sizes)]
+    return sorted(chosen, key=lambda each: math.prod(each.values()))
 
 
 @dataclass(frozen=True)
 class Resolved:
     """A request with every question answered."""
 
-    plan: Plan
+    plans: tuple[Plan, ...]
+    """One for each graph, the largest last."""
     source: Source
     backend_name: str
     backend: Backend
     seed: int
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the largest graph."""
+        return self.plans[-1]
 
 
 def resolve(request: ExportRequest, catalog: Catalog) -> Resolved:
@@ -78,11 +103,30 @@ def resolve(request: ExportRequest, catalog: Catalog) -> Resolved:
         CatalogError: if the architecture's files are wrong.
     """
     backend_name, backend = backends.choose(request.backend)
-    source, plan = (_tiny if request.model is None else _checkpoint)(request, catalog)
-    return Resolved(plan, source, backend_name, backend, request.seed)
+    for option, value in request.compiler.items():
+        if reason := backend.unsupported(option, value):
+            raise RequestError(
+                f"The backend {backend_name} cannot do {option}={value}: {reason}.", "Leave it out."
+            )
+    source, plans = (_tiny if request.model is None else _checkpoint)(request, catalog)
+    _require_one_constant(plans)
+    return Resolved(plans, source, backend_name, backend, request.seed)
 
 
-def _tiny(request: ExportRequest, catalog: Catalog) -> tuple[Source, Plan]:
+def _require_one_constant(plans: tuple[Plan, ...]) -> None:
+    """Graphs that share their weights share what was fixed in them, too.
+
+    Raises:
+        RequestError: if it depends on the sizes.
+    """
+    if len({plan.constants for plan in plans}) > 1:
+        names = ", ".join(constant.name for constant in plans[-1].constants)
+        raise RequestError(
+            f"{names} is fixed at export and differs between these sizes.", "Make one export for each size."
+        )
+
+
+def _tiny(request: ExportRequest, catalog: Catalog) -> tuple[Source, tuple[Plan, ...]]:
     if request.architecture is None:
         raise UsageError(
             "Nothing to export: neither an architecture nor --model was given.",
@@ -102,16 +146,18 @@ def _tiny(request: ExportRequest, catalog: Catalog) -> tuple[Source, Plan]:
     require_packages(architecture, task)
     used = catalog.axes(name, task)
     own = {axis: size for axis, size in architecture.tiny.axes.items() if axis in used}
-    choices = replace(request.choices, axes={**own, **request.axes})
-    return source, make_plan(catalog, name, task, source.config(), choices)
+    config = source.config()
+    choices = replace(request, axes={**own, **request.axes}).choices
+    return source, tuple(make_plan(catalog, name, task, config, each) for each in choices)
 
 
-def _checkpoint(request: ExportRequest, catalog: Catalog) -> tuple[Source, Plan]:
+def _checkpoint(request: ExportRequest, catalog: Catalog) -> tuple[Source, tuple[Plan, ...]]:
     assert request.model is not None
     library = _library_of(request, catalog)
     source = LIBRARIES[library].checkpoint(
         model=request.model,
         revision=request.revision,
+        token=request.token,
         cache_dir=request.cache_dir,
         trust_remote_code=request.trust_remote_code,
         allow_pickle=request.allow_pickle,
@@ -123,7 +169,7 @@ def _checkpoint(request: ExportRequest, catalog: Catalog) -> tuple[Source, Plan]
     config = source.config()
     task = request.task or task_of(catalog, name, config)
     require_packages(catalog.get(name), catalog.supported_task(name, task))
-    return source, make_plan(catalog, name, task, config, request.choices)
+    return source, tuple(make_plan(catalog, name, task, config, each) for each in request.choices)
 
 
 def _library_of(request: ExportRequest, catalog: Catalog) -> Library:
@@ -133,7 +179,7 @@ def _library_of(request: ExportRequest, catalog: Catalog) -> Library:
     if request.task is not None:
         return catalog.tasks[catalog.task_name(request.task)].library
     assert request.model is not None
-    return saved_with(request.model, request.revision, request.cache_dir)
+    return saved_with(request.model, request.revision, request.cache_dir, request.token)
 
 
 def _architecture_of(

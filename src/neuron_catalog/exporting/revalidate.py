@@ -9,9 +9,10 @@ from torch import nn
 from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.errors import VerificationError
 from neuron_catalog.exporting import backends
-from neuron_catalog.exporting.build import make_subject
+from neuron_catalog.exporting.build import make_subjects
+from neuron_catalog.exporting.subject import Subject
 from neuron_catalog.exporting.validator import require_passed, validate
-from neuron_catalog.manifest import Check, Manifest
+from neuron_catalog.manifest import Graph, Manifest, Plan
 from neuron_catalog.models.libraries import LIBRARIES
 from neuron_catalog.models.sources import Source
 from neuron_catalog.models.weights import weight_facts
@@ -19,11 +20,11 @@ from neuron_catalog.models.weights import weight_facts
 
 def validate_artifact(
     artifact: Path, catalog: Catalog | None = None, model: str | None = None
-) -> tuple[Check, ...]:
+) -> tuple[Graph, ...]:
     """Load the source model again, make sure it is the one that was exported, and run all checks.
 
-    `model` names the checkpoint if it has moved since. A checkpoint that needs remote code or pickled
-    weights is loaded by hand and given to `validate_model_outputs`.
+    Its graphs are returned with the outcomes of today. `model` names the checkpoint if it has moved since.
+    One that needs remote code or pickled weights is loaded by hand and given to `validate_model_outputs`.
 
     Raises:
         RequestError: if artifact or source cannot be read.
@@ -43,8 +44,10 @@ def validate_artifact(
     return validate_model_outputs(artifact, eager.module)
 
 
-def validate_model_outputs(artifact: Path, model: nn.Module, atol: float | None = None) -> tuple[Check, ...]:
-    """Run all checks on an artifact against an eager model in eval mode, and return them.
+def validate_model_outputs(artifact: Path, model: nn.Module, atol: float | None = None) -> tuple[Graph, ...]:
+    """Run all checks on each graph of an artifact against an eager model in eval mode.
+
+    The graphs are returned with the outcomes of today.
 
     Raises:
         RequestError: if the artifact cannot be read.
@@ -52,14 +55,21 @@ def validate_model_outputs(artifact: Path, model: nn.Module, atol: float | None 
     """
     manifest = Manifest.read(artifact)
     manifest.require_intact(artifact)
-    plan = manifest.plan
-    if atol is not None:
-        plan = plan.model_copy(update={"atol": atol, "atol_from_caller": True})
     _, backend = backends.choose(manifest.backend.name)
-    subject = make_subject(plan, model, backend, artifact / manifest.graph, manifest.seed)
+    graphs = {graph.name: graph for graph in manifest.graphs}
+    plans = {name: _bounded(graph.plan, atol) for name, graph in graphs.items()}
+    subjects = make_subjects(plans, model, backend, artifact / manifest.file, manifest.seed)
+    return tuple(_examined(graphs[name], subject) for name, subject in subjects.items())
+
+
+def _examined(graph: Graph, subject: Subject) -> Graph:
     checks = validate(subject)
     require_passed(checks)
-    return checks
+    return graph.model_copy(update={"checks": checks})
+
+
+def _bounded(plan: Plan, atol: float | None) -> Plan:
+    return plan if atol is None else plan.model_copy(update={"atol": atol, "atol_from_caller": True})
 
 
 def _source(manifest: Manifest, catalog: Catalog | None, model: str | None) -> Source:

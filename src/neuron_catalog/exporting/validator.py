@@ -24,6 +24,7 @@ from neuron_catalog.exporting.comparisons import (
 from neuron_catalog.exporting.subject import PATTERNS, Outputs, Subject
 from neuron_catalog.manifest import Check, Difference, InputTensor, Plan
 from neuron_catalog.models.fills import changed, make_inputs, over
+from neuron_catalog.models.fitting import resized
 
 
 def validate(subject: Subject) -> tuple[Check, ...]:
@@ -220,7 +221,7 @@ def check_dynamic_batch(subject: Subject) -> Check:
     batch = subject.plan.axes[axis]
     larger = 2 * batch + 1
     seed = subject.seed + 2 + len(PATTERNS)
-    inputs = make_inputs(_resized(subject.plan, axis, larger), seed)
+    inputs = make_inputs(resized(subject.plan, {axis: larger}), seed)
     given = subject.compiled(inputs, DynamicBatch(subject.graph, batch))
     differences = compare(
         given, subject.eager(inputs), replace(subject.tolerance, factor=OTHER_BATCH_FACTOR), seed
@@ -268,20 +269,6 @@ def _waived(check: Check, plan: Plan) -> Check:
         return check
     detail = f"by design: {reason} ({check.detail})"
     return check.model_copy(update={"status": "deviates", "detail": detail})
-
-
-def _resized(plan: Plan, axis: str, size: int) -> Plan:
-    inputs = tuple(
-        tensor.model_copy(
-            update={
-                "shape": tuple(
-                    size if name == axis else old for name, old in zip(tensor.axes, tensor.shape, strict=True)
-                )
-            }
-        )
-        for tensor in plan.inputs
-    )
-    return plan.model_copy(update={"inputs": inputs})
 
 
 def _not_run(name: str, reason: str) -> Check:

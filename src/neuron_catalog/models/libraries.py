@@ -29,7 +29,9 @@ LIBRARIES: dict[str, Sources] = {
 """Word in the YAML → sources."""
 
 
-def saved_with(model: str, revision: str | None = None, cache_dir: str | None = None) -> Library:
+def saved_with(
+    model: str, revision: str | None = None, cache_dir: str | None = None, token: str | None = None
+) -> Library:
     """Return the library that a folder or a repository of the hub was saved with.
 
     Raises:
@@ -40,7 +42,7 @@ def saved_with(model: str, revision: str | None = None, cache_dir: str | None = 
         return "sentence_transformers" if (Path(model) / MODULES_FILE).is_file() else "transformers"
     with hub_errors(model):
         try:
-            hf_hub_download(model, MODULES_FILE, revision=revision, cache_dir=cache_dir)
+            hf_hub_download(model, MODULES_FILE, revision=revision, cache_dir=cache_dir, token=token)
         except EntryNotFoundError:  # also when the network is away and the cache has no such file
             return "transformers"
     return "sentence_transformers"

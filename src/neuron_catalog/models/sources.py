@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -43,6 +43,17 @@ class EagerModel:
     revision: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class HubAccess:
+    """How a repository of the Hugging Face hub is read."""
+
+    revision: str | None = None
+    """Branch, tag or commit."""
+    token: str | None = field(default=None, repr=False)
+    """For private repositories; that of `hf auth login` is used if absent."""
+    cache_dir: str | None = None
+
+
 class Source(Protocol):
     """What the exporter asks of a source."""
 
@@ -65,12 +76,10 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckpointSource:
+class CheckpointSource(HubAccess):
     """A folder with a config and safetensors weights, or a repository of the Hugging Face hub."""
 
     model: str
-    revision: str | None = None
-    cache_dir: str | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
     seed: int = 0
@@ -146,6 +155,7 @@ class CheckpointSource:
                 snapshot_download(
                     self.model,
                     revision=self.revision,
+                    token=self.token,
                     cache_dir=self.cache_dir,
                     allow_patterns=list(patterns),
                 )
@@ -153,7 +163,7 @@ class CheckpointSource:
 
     @property
     def _from(self) -> dict[str, Any]:
-        return {"revision": self.revision or "main", "cache_dir": self.cache_dir}
+        return {"revision": self.revision or "main", "cache_dir": self.cache_dir, "token": self.token}
 
     def require_safetensors(self, folder: Path) -> None:
         """Make sure that a folder on this machine has weights, and no pickle is needed to read them.

@@ -3,84 +3,192 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from neuron_catalog.errors import RequestError, nearest
 from neuron_catalog.exporting import backends
-from neuron_catalog.exporting.backends.protocol import CompiledGraph, DynamicBatch
-from neuron_catalog.manifest import ConstantTensor, InputTensor, Manifest, Plan
+from neuron_catalog.exporting.backends.protocol import CompiledGraph
+from neuron_catalog.manifest import ConstantTensor, InputTensor, Manifest
+from neuron_catalog.models.fills import make_inputs
+from neuron_catalog.runtime.bucket import Bucket, Misfit, Sizes
 
-PAD_WITH_TOKENIZER = 'Pad with the tokenizer: padding="max_length", max_length=..., truncation=True.'
 NEVER_PADDED = "Such an input is never padded or cut: give this very size, or export another."
 
 
 class CompiledModel:
-    """An artifact in memory. Call it with the tensors of a tokenizer: `model(**encoded)`."""
+    """An artifact in memory. Call it with the tensors of a tokenizer: `model(**encoded)`.
 
-    def __init__(self, manifest: Manifest, graph: CompiledGraph) -> None:
+    Inputs smaller than compiled are filled up along the axes where export has shown that it makes no
+    difference, and outputs are cut back. Of several graphs the cheapest that fits is run. With `truncate`
+    longer texts are cut; with `workers` the pieces of a dynamic batch are run in as many threads.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        graphs: Mapping[str, CompiledGraph],
+        *,
+        truncate: bool = False,
+        workers: int = 1,
+    ) -> None:
         self.manifest = manifest
-        axes = manifest.plan.dynamic_axes
-        self._graph = DynamicBatch(graph, manifest.plan.axes[axes[0]]) if axes else graph
+        self.truncate = truncate
+        each = ThreadPoolExecutor(workers, "neuron-catalog").map if workers > 1 else map
+        self._buckets = tuple(Bucket.of(graph, graphs[graph.name], each) for graph in manifest.graphs)
+        self._largest = self._buckets[-1]
+        plan = manifest.plan
+        self._inputs = {tensor.name: (tensor, getattr(torch, tensor.dtype)) for tensor in plan.inputs}
+        self._constants = {constant.name: constant for constant in plan.constants}
 
-    def __call__(self, **inputs: Tensor) -> dict[str, Tensor]:
-        """Run the graph and return its outputs by name.
+    @classmethod
+    def load(cls, folder: str | Path, *, truncate: bool = False, workers: int = 1) -> Self:
+        """Load an exported folder, after holding every file to its digest.
+
+        Raises:
+            RequestError: if it is no artifact, or its backend is not available here.
+            VerificationError: if a file was altered.
+        """
+        folder = Path(folder)
+        manifest = Manifest.read(folder)
+        manifest.require_intact(folder)
+        _, backend = backends.choose(manifest.backend.name)
+        graphs = backend.load(folder / manifest.file, [graph.name for graph in manifest.graphs])
+        return cls(manifest, graphs, truncate=truncate, workers=workers)
+
+    def __call__(self, **inputs: Tensor | None) -> dict[str, Tensor]:
+        """Run the graph on tensors by name; see `run`."""
+        return self.run(inputs)
+
+    def run(self, given: Mapping[str, Tensor | None], truncate: bool | None = None) -> dict[str, Tensor]:
+        """Run the cheapest graph that fits and return its outputs by name.
+
+        A mask of ones may be given where the graph takes none: it says nothing. Integers may be narrower.
 
         Raises:
             RequestError: naming the input that is missing, unknown, or of another shape or dtype.
         """
-        plan = self.manifest.plan
-        names = [tensor.name for tensor in plan.inputs]
-        fixed = [constant.name for constant in plan.constants]
-        for name in inputs:
-            if name not in (*names, *fixed):
-                raise RequestError(
-                    f"The compiled graph takes no input {name!r}; {nearest(name, [*names, *fixed])}",
-                    "Leave it out.",
-                )
-        for tensor in plan.inputs:
-            self._require_match(tensor, inputs.get(tensor.name))
-        rows = _rows(plan, inputs)
-        for constant in plan.constants:
-            _require_value(constant, inputs.pop(constant.name, None), rows.get(constant.axis))
-        if plan.dynamic_axes and len({len(value) for value in inputs.values()}) > 1:
-            raise RequestError("The inputs differ in their number of rows.", "Give each the same batch.")
-        outputs = self._graph(*(inputs[name] for name in names))
-        return dict(zip((tensor.name for tensor in plan.outputs), outputs, strict=True))
+        inputs = {name: value for name, value in given.items() if value is not None}
+        for name in given.keys() - self._inputs.keys() - self._constants.keys():
+            self._require_empty(name, inputs.pop(name, None))
+        for name, (tensor, dtype) in self._inputs.items():
+            inputs[name] = _matching(tensor, dtype, inputs.get(name))
+        if self.truncate if truncate is None else truncate:
+            inputs = self._cut(inputs)
+        sizes = self._sizes(inputs)
+        for name, constant in self._constants.items():
+            _require_value(constant, inputs.pop(name, None), sizes.get(constant.axis))
+        return self._bucket(inputs, sizes)(inputs, sizes)
 
-    def _require_match(self, tensor: InputTensor, given: Tensor | None) -> None:
-        if given is None:
-            raise RequestError(f"The input {tensor.name!r} is missing.", "Pass it by name.")
-        if given.dtype != getattr(torch, tensor.dtype):
+    def warm_up(self, times: int = 2) -> None:
+        """Run each graph on example inputs: the first runs after loading are several times slower."""
+        for bucket in self._buckets:
+            inputs = make_inputs(bucket.plan, seed=0)
+            for _ in range(times):
+                bucket.run(*inputs.values())
+
+    def _require_empty(self, name: str, value: Tensor | None) -> None:
+        """Let pass what the graph does not know and what says nothing: a mask under which all is real."""
+        if value is not None and not (name.endswith("_mask") and bool((value == 1).all())):
             raise RequestError(
-                f"{tensor.name} is {given.dtype}; the graph takes {tensor.dtype}.", "Convert it."
+                f"The compiled graph takes no input {name!r}; "
+                f"{nearest(name, [*self._inputs, *self._constants])}",
+                "Leave it out.",
             )
-        dynamic = self.manifest.plan.dynamic_axes
-        fits = len(given.shape) == len(tensor.shape) and all(
-            axis in dynamic or size == asked
-            for axis, size, asked in zip(tensor.axes, given.shape, tensor.shape, strict=True)
+
+    def _bucket(self, inputs: Mapping[str, Tensor], sizes: Sizes) -> Bucket:
+        fitting = [bucket for bucket in self._buckets if bucket.takes(inputs)]
+        if not fitting:
+            raise self._refusal(inputs)
+        return fitting[0] if len(fitting) == 1 else min(fitting, key=lambda bucket: bucket.cost(sizes))
+
+    def _sizes(self, inputs: Mapping[str, Tensor]) -> Sizes:
+        """Return the size of each axis as given.
+
+        Raises:
+            RequestError: if two inputs differ in one.
+        """
+        sizes: dict[str, int] = {}
+        first: dict[str, str] = {}
+        for tensor, _ in self._inputs.values():
+            for axis, size in zip(tensor.axes, inputs[tensor.name].shape, strict=True):
+                if sizes.setdefault(axis, size) != size:
+                    raise RequestError(
+                        f"{first[axis]} has {axis} {sizes[axis]}, {tensor.name} has {size}.",
+                        "Give all of them the same.",
+                    )
+                first.setdefault(axis, tensor.name)
+        return sizes
+
+    def _cut(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Cut what can be padded to the largest graph's sizes, where it is longer."""
+        fillings, dynamic = self._largest.fillings, self._largest.plan.dynamic_axes
+        cut = dict(inputs)
+        for tensor, _ in self._inputs.values():
+            for place, (axis, size) in enumerate(zip(tensor.axes, tensor.shape, strict=True)):
+                longer = cut[tensor.name].shape[place] - size
+                if longer > 0 and place and tensor.pad is not None and axis not in dynamic:
+                    start = longer if fillings.get(axis) == "left" else 0
+                    cut[tensor.name] = cut[tensor.name].narrow(place, start, size)
+        return cut
+
+    def _refusal(self, inputs: Mapping[str, Tensor]) -> RequestError:
+        """Say what does not fit the graph that comes nearest: the largest."""
+        found = (self._largest.misfit(tensor, inputs[tensor.name]) for tensor, _ in self._inputs.values())
+        misfit = next(filter(None, found))
+        offered = sorted({bucket.plan.axes.get(misfit.axis, misfit.planned) for bucket in self._buckets})
+        sizes = " or ".join(map(str, offered))
+        seen = f"{misfit.tensor.name} has {misfit.axis} {misfit.given}"
+        if not misfit.why:
+            return RequestError(f"{seen}; the graph was compiled for {sizes}, no more.", _remedy(misfit))
+        return RequestError(
+            f"{seen}; the graph was compiled for {sizes}, no less: {misfit.why}.", _remedy(misfit)
         )
-        if not fits or not given.numel():
-            asked = ", ".join(
-                f"{axis}=any" if axis in dynamic else f"{axis}={size}"
-                for axis, size in zip(tensor.axes, tensor.shape, strict=True)
-            )
-            raise RequestError(
-                f"{tensor.name} has shape {tuple(given.shape)}; the graph was compiled for ({asked}).",
-                NEVER_PADDED if tensor.pad is None else PAD_WITH_TOKENIZER,
-            )
 
 
-def _rows(plan: Plan, inputs: Mapping[str, Tensor]) -> dict[str, int]:
-    """The size of each axis: as given, where it may differ from what was planned."""
-    given = {
-        axis: size
-        for tensor in plan.inputs
-        for axis, size in zip(tensor.axes, inputs[tensor.name].shape, strict=True)
-    }
-    return {**plan.axes, **given}
+def load_artifact(folder: str | Path) -> CompiledModel:
+    """Load an exported folder; see `CompiledModel.load`."""
+    return CompiledModel.load(folder)
+
+
+def _remedy(misfit: Misfit) -> str:
+    counts_rows = misfit.tensor.axes[0] == misfit.axis
+    if counts_rows and misfit.given > misfit.planned:
+        return "Give fewer rows at a time, or export with --dynamic_batch_size."
+    if misfit.tensor.pad is None:
+        return NEVER_PADDED
+    if misfit.given > misfit.planned:
+        return f"Shorten it (truncation=True, max_length={misfit.planned}), or load with truncate=True."
+    return f'Pad it with the tokenizer: padding="max_length", max_length={misfit.planned}.'
+
+
+NARROWER = {torch.int64: (torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)}
+"""Type of an input → types whose values it can hold as they are."""
+
+
+def _matching(tensor: InputTensor, dtype: torch.dtype, given: Tensor | None) -> Tensor:
+    """Return an input in the type of the graph.
+
+    Raises:
+        RequestError: if it is missing, of another type, or has other dimensions.
+    """
+    if given is None:
+        raise RequestError(f"The input {tensor.name!r} is missing.", "Pass it by name.")
+    if given.dtype in NARROWER.get(dtype, ()):
+        given = given.to(dtype)
+    if given.dtype != dtype:
+        raise RequestError(f"{tensor.name} is {given.dtype}; the graph takes {tensor.dtype}.", "Convert it.")
+    if given.dim() != len(tensor.axes) or not given.numel():
+        axes = ", ".join(tensor.axes)
+        raise RequestError(
+            f"{tensor.name} has shape {tuple(given.shape)}; the graph takes ({axes}), none of them empty.",
+            "Give it these dimensions.",
+        )
+    return given
 
 
 def _require_value(constant: ConstantTensor, given: Tensor | None, rows: int | None) -> None:
@@ -95,17 +203,3 @@ def _require_value(constant: ConstantTensor, given: Tensor | None, rows: int | N
             f"{constant.name} is {given.tolist()}; the graph was made for {torch.tensor(value).tolist()}.",
             "Such a value is fixed at export: give images of this very size, or export for another.",
         )
-
-
-def load_artifact(folder: str | Path) -> CompiledModel:
-    """Load an exported folder, after holding every file to its digest.
-
-    Raises:
-        RequestError: if it is no artifact, or its backend is not available here.
-        VerificationError: if a file was altered.
-    """
-    folder = Path(folder)
-    manifest = Manifest.read(folder)
-    manifest.require_intact(folder)
-    _, backend = backends.choose(manifest.backend.name)
-    return CompiledModel(manifest, backend.load(folder / manifest.graph))

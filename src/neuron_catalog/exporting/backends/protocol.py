@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from pydantic import JsonValue
@@ -15,6 +15,9 @@ from neuron_catalog.catalog.tiers import Tier
 
 CompiledGraph = Callable[..., tuple[Tensor, ...]]
 """Positional tensors of fixed shapes in, a flat tuple of tensors out."""
+
+Examples = Mapping[str, tuple[Tensor, ...]]
+"""Name of a graph → tensors of the shapes that it is compiled for."""
 
 
 class Backend(Protocol):
@@ -38,25 +41,28 @@ class Backend(Protocol):
     def arguments(self) -> dict[str, JsonValue]:
         """Return what `compile` passes to the compiler, for the record."""
 
-    def compile(self, module: nn.Module, example: tuple[Tensor, ...]) -> CompiledGraph:
-        """Compile `module` for the shapes of `example`.
+    def unsupported(self, option: str, value: JsonValue) -> str:
+        """Return why this backend cannot honour a compiler option, or an empty string."""
+
+    def compile(self, module: nn.Module, examples: Examples) -> Any:
+        """Compile `module` once for each set of shapes; the graphs share one set of weights.
 
         Raises:
             CompileError: with the cause, if the compiler refuses.
         """
 
-    def save(self, graph: CompiledGraph, path: Path) -> None:
-        """Write a compiled graph.
+    def save(self, program: Any, path: Path) -> None:
+        """Write what `compile` returned.
 
         Raises:
             RequestError: if it cannot be written.
         """
 
-    def load(self, path: Path) -> CompiledGraph:
-        """Read a compiled graph.
+    def load(self, path: Path, names: Iterable[str]) -> dict[str, CompiledGraph]:
+        """Read the graphs of these names.
 
         Raises:
-            RequestError: if the file is no graph of this backend.
+            RequestError: if the file is none of this backend, or lacks one of them.
         """
 
 
@@ -70,14 +76,17 @@ class DynamicBatch:
 
     graph: CompiledGraph
     batch_size: int
+    each: Callable[..., Iterable[tuple[Tensor, ...]]] = map
+    """Applies the graph to the pieces, in order: one after the other, or several at a time."""
 
     def __call__(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         rows = tensors[0].shape[0]
-        pieces = []
-        for start in range(0, rows, self.batch_size):
-            piece = tuple(tensor[start : start + self.batch_size] for tensor in tensors)
-            pieces.append(self.graph(*map(self._filled, piece)))
-        return tuple(torch.cat(parts)[:rows] for parts in zip(*pieces, strict=True))
+        if rows == self.batch_size:
+            return self.graph(*tensors)
+        starts = range(0, rows, self.batch_size)
+        pieces = ([self._filled(t[start : start + self.batch_size]) for start in starts] for t in tensors)
+        outputs = self.each(self.graph, *pieces)
+        return tuple(torch.cat(parts)[:rows] for parts in zip(*outputs, strict=True))
 
     def _filled(self, piece: Tensor) -> Tensor:
         """Repeat the last row until the batch is full: real data, so nothing new can go wrong."""

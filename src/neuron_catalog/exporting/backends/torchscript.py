@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,13 +14,21 @@ from torch import Tensor, nn
 
 from neuron_catalog.catalog.tiers import Tier
 from neuron_catalog.errors import CompileError, RequestError, first_line
-from neuron_catalog.exporting.backends.protocol import CompiledGraph
+from neuron_catalog.exporting.backends.protocol import CompiledGraph, Examples
 from neuron_catalog.models.sources import quiet_transformers
 
 FILE_NAME = "model.pt"
 DEVICE = "CPU"
 TIER: Tier = "traced"
 ABSOLUTE_BOUND = False
+
+NEUTRAL: dict[str, tuple[JsonValue, ...]] = {
+    "auto_cast": ("none", None),
+    "auto_cast_type": ("fp32", "float32", None),
+    "num_cores": (1, None),
+    "optlevel": (None,),
+}
+"""Compiler option → the values that ask for nothing that this backend does not do anyway."""
 
 
 def unavailable() -> str:
@@ -38,11 +46,19 @@ def arguments() -> dict[str, JsonValue]:
     return {"check_trace": False, "strict": True}
 
 
-def compile(module: nn.Module, example: tuple[Tensor, ...]) -> CompiledGraph:
-    """Trace `module` once; weights are shared with it, not copied."""
+def unsupported(option: str, value: JsonValue) -> str:
+    """All is computed in float32 on the CPU, as the eager model does; no compiler has a say in it."""
+    neutral = NEUTRAL.get(option)
+    if neutral is None:
+        return f"it knows no option {option}"
+    return "" if value in neutral else f"it runs in float32 on the CPU, so {option} can only be {neutral[0]}"
+
+
+def compile(module: nn.Module, examples: Examples) -> torch.jit.ScriptModule:
+    """Trace `module` once for each set of shapes; weights are shared with it, not copied."""
     try:
-        with torch.no_grad(), _quiet_jit():
-            return torch.jit.trace(module, example, check_trace=False, strict=True)  # type: ignore[no-any-return,no-untyped-call]
+        with torch.no_grad(), _quiet_jit(), _named(module, examples):
+            return torch.jit.trace_module(module, dict(examples), check_trace=False, strict=True)  # type: ignore[no-any-return,no-untyped-call]
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise CompileError(
             f"torch.jit.trace failed: {first_line(error)}",
@@ -50,12 +66,24 @@ def compile(module: nn.Module, example: tuple[Tensor, ...]) -> CompiledGraph:
         ) from error
 
 
-def save(graph: CompiledGraph, path: Path) -> None:
+@contextmanager
+def _named(module: nn.Module, examples: Examples) -> Iterator[None]:
+    """Give a module its call under the name of each graph, for a while: a method is what jit traces."""
+    others = [name for name in examples if name != "forward"]
+    for name in others:
+        setattr(module, name, module.__call__)
+    try:
+        yield
+    finally:
+        for name in others:
+            delattr(module, name)
+
+
+def save(program: torch.jit.ScriptModule, path: Path) -> None:
     """Write code and weights into one file; tied weights are stored once."""
-    assert isinstance(graph, torch.jit.ScriptModule)
     try:
         with _quiet_jit():
-            torch.jit.save(graph, str(path))
+            torch.jit.save(program, str(path))
     except RuntimeError as error:
         if "Could not export" in str(error):
             raise CompileError(
@@ -65,21 +93,24 @@ def save(graph: CompiledGraph, path: Path) -> None:
         raise OSError(f"torch.jit.save: {first_line(error)}") from error
 
 
-def load(path: Path) -> CompiledGraph:
-    """Read a graph onto the CPU."""
+def load(path: Path, names: Iterable[str]) -> dict[str, CompiledGraph]:
+    """Read graphs onto the CPU; they share their weights."""
     try:
         with _quiet_jit():
-            graph = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+            program = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
         raise RequestError(f"{path} is no TorchScript file: {first_line(error)}", "Export again.") from error
-    return _NoGrad(graph)
+    missing = [name for name in names if not hasattr(program, name)]
+    if missing:
+        raise RequestError(f"{path} has no graph {missing[0]!r}.", "Export again.")
+    return {name: _NoGrad(program, name) for name in names}
 
 
 class _NoGrad:
     """Runs a loaded graph without recording gradients."""
 
-    def __init__(self, graph: torch.jit.ScriptModule) -> None:
-        self._graph = graph
+    def __init__(self, program: torch.jit.ScriptModule, name: str) -> None:
+        self._graph = program if name == "forward" else getattr(program, name)
 
     def __call__(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         with torch.no_grad():

@@ -1,8 +1,9 @@
 """Named code between a model's `forward` and a graph: one module for each wrapper of the format.
 
-A wrapper module has two functions. `module(model, plan)` returns what is traced: positional tensors in the
+A wrapper module has three functions. `module(model, plan)` returns what is traced: positional tensors in the
 plan's order, a flat tuple of tensors out. `oracle(model, plan)` returns how the *unwrapped* model gives the
-same numbers, by keyword and by output name; validation trusts only the oracle.
+same numbers, by keyword and by output name; validation trusts only the oracle. `returns` says in which
+objects the model gives them, for the runtime.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ class Wrapper(Protocol):
 
     def oracle(self, model: nn.Module, plan: Plan) -> Oracle:
         """Return the reference computation."""
+
+    def returns(self, model: nn.Module, plan: Plan, inputs: Mapping[str, Tensor]) -> dict[str, str]:
+        """Return the classes of transformers that the model's answer is made of, by the path to each."""
 
 
 WRAPPERS: dict[str, Wrapper] = {"forward": forward, "sentence": sentence}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from transformers.utils import ModelOutput
 
 from neuron_catalog.errors import RequestError
 from neuron_catalog.manifest import Plan
@@ -41,6 +43,25 @@ def oracle(model: nn.Module, plan: Plan) -> Callable[[Mapping[str, Tensor]], dic
         return {tensor.name: pick(given, tensor.name) for tensor in plan.outputs}
 
     return reference
+
+
+def returns(model: nn.Module, plan: Plan, inputs: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return the class of each object in the model's answer, by the path to it."""
+    with torch.no_grad():
+        given = model(**inputs, **fixed_arguments(plan, inputs))
+    paths = {"", *(tensor.name.rpartition(".")[0] for tensor in plan.outputs)}
+    objects = {path: _at(given, path) for path in sorted(paths)}
+    return {path: _class_path(each) for path, each in objects.items() if isinstance(each, ModelOutput)}
+
+
+def _at(given: Any, path: str) -> Any:
+    for step in filter(None, path.split(".")):
+        given = given[int(step)] if step.isdigit() else given[step]
+    return given
+
+
+def _class_path(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def pick(given: Any, name: str) -> Tensor:

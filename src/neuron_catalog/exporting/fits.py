@@ -1,0 +1,128 @@
+"""Find out along which axes inputs may be smaller than a graph: fill them up, compare with the eager model.
+
+A runtime fills up nothing that was not tried here. No axis has to fit: images and waveforms never do, and a
+model that reads padding as text may not be given any behind its user's back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from neuron_catalog.errors import NeuronCatalogError, RequestError, VerificationError
+from neuron_catalog.exporting.comparisons import OTHER_BATCH_FACTOR, compare, too_large
+from neuron_catalog.exporting.subject import PATTERNS, Outputs, Subject
+from neuron_catalog.manifest import AxisFit, Difference, Filling, Plan
+from neuron_catalog.models.fills import Inputs, make_inputs
+from neuron_catalog.models.fitting import cut_back, filled_up, resized
+from neuron_catalog.schema.words import DERIVED_DIMS
+
+FIRST_SEED = 5 + len(PATTERNS)
+"""Beyond those of all checks."""
+
+
+def axis_fits(subject: Subject, sides: Iterable[Filling] = ("right", "left")) -> tuple[AxisFit, ...]:
+    """Try each axis of the inputs that is larger than one; `sides` is where to put padding, best first."""
+    axes = [axis for axis, size in subject.plan.axes.items() if size > 1 and _inputs_with(axis, subject.plan)]
+    return tuple(_fit(axis, subject, tuple(sides)) for axis in axes)
+
+
+def not_tried(plan: Plan, reason: str) -> tuple[AxisFit, ...]:
+    """Record that nothing is filled up, for an export without validation."""
+    return tuple(
+        AxisFit(axis=axis, filled=None, detail=reason) for axis, size in plan.axes.items() if size > 1
+    )
+
+
+def _fit(axis: str, subject: Subject, sides: tuple[Filling, ...]) -> AxisFit:
+    if reason := _impossible(axis, subject.plan):
+        return AxisFit(axis=axis, filled=None, detail=reason)
+    complaint = ""
+    for filling in ("rows",) if _counts_rows(axis, subject.plan) else sides:
+        try:
+            return AxisFit(axis=axis, filled=filling, detail=_tried(axis, filling, subject))
+        except NeuronCatalogError as error:
+            complaint = complaint or error.cause
+    return AxisFit(axis=axis, filled=None, detail=complaint)
+
+
+def _inputs_with(axis: str, plan: Plan) -> list[str]:
+    """The inputs that have an axis, or a dimension computed from it."""
+    return [
+        tensor.name
+        for tensor in plan.inputs
+        if any(axis == each or axis in DERIVED_DIMS.get(each, ()) for each in tensor.axes)
+    ]
+
+
+def _counts_rows(axis: str, plan: Plan) -> bool:
+    return all(tensor.axes.index(axis) == 0 for tensor in plan.inputs if axis in tensor.axes)
+
+
+def _impossible(axis: str, plan: Plan) -> str:
+    """Say what forbids to fill an axis up, whatever the model is."""
+    for tensor in plan.inputs:
+        derived = next((each for each in tensor.axes if axis in DERIVED_DIMS.get(each, ())), None)
+        if derived:
+            return f"{derived} of {tensor.name} depends on it"
+    if _counts_rows(axis, plan):
+        return ""
+    bare = [tensor.name for tensor in plan.inputs if axis in tensor.axes and tensor.pad is None]
+    return f"{' and '.join(bare)} has no pad value" if bare else ""
+
+
+def _tried(axis: str, filling: Filling, subject: Subject) -> str:
+    """Fill up inputs of several sizes.
+
+    Raises:
+        NeuronCatalogError: if an output differs from the eager model's, or no size can be tried.
+    """
+    tried, worst = [], 0.0
+    for number, size in enumerate(_smaller(axis, subject.plan)):
+        seed = subject.seed + FIRST_SEED + number
+        inputs = make_inputs(resized(subject.plan, {axis: size}), seed)
+        try:
+            eager = subject.eager(inputs)
+        except RequestError:
+            continue  # nor does the model itself take so few
+        given = _through(subject, inputs, {axis: filling}, {axis: size})
+        worst = max(worst, _require_equal(given, eager, subject, seed, f"{axis} {size}"))
+        tried.append(size)
+    if not tried:
+        raise RequestError(f"the eager model takes no smaller {axis}")
+    return (
+        f"{', '.join(map(str, tried))} instead of {subject.plan.axes[axis]}: largest difference {worst:.1e}"
+    )
+
+
+def _smaller(axis: str, plan: Plan) -> list[int]:
+    """Sizes to try: one less, half and a quarter, as far as what must be in a row still is."""
+    size = plan.axes[axis]
+    meant = [t.placeholders + len(t.marks) + 2 for t in plan.inputs if axis in t.axes and t.placeholders]
+    least = 1 if _counts_rows(axis, plan) else max(meant, default=1)
+    return [each for each in dict.fromkeys((size - 1, size // 2, size // 4)) if least <= each < size]
+
+
+def _through(
+    subject: Subject, inputs: Inputs, fillings: dict[str, Filling], sizes: dict[str, int]
+) -> Outputs:
+    """Run the graph as a runtime does."""
+    plan = subject.plan
+    full = {tensor.name: filled_up(tensor, inputs[tensor.name], fillings) for tensor in plan.inputs}
+    given = subject.compiled(full)
+    return {t.name: cut_back(t, given[t.name], sizes, plan, fillings) for t in plan.outputs}
+
+
+def _require_equal(given: Outputs, eager: Outputs, subject: Subject, seed: int, what: str) -> float:
+    for name, value in eager.items():
+        if given[name].shape != value.shape:
+            shapes = f"{tuple(given[name].shape)} instead of {tuple(value.shape)}"
+            raise VerificationError(f"with {what} {name} comes out as {shapes}")
+    tolerance = replace(subject.tolerance, factor=OTHER_BATCH_FACTOR)
+    differences: tuple[Difference, ...] = compare(given, eager, tolerance, seed)
+    if bad := too_large(differences):
+        worst = max(bad, key=lambda each: each.largest)
+        raise VerificationError(
+            f"with {what} {worst.output} differs by {worst.largest:.1e} (allowed {worst.allowed:.1e})"
+        )
+    return max((each.largest for each in differences), default=0.0)

@@ -1,0 +1,76 @@
+"""Export tries along which axes inputs may be smaller, and says why not where they may not."""
+
+import pytest
+
+from neuron_catalog import ExportRequest, export
+from neuron_catalog.exporting import fits
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory):
+    """Axis → what was found, of a tiny model."""
+
+    def export_tiny(architecture, task, **request):
+        out = tmp_path_factory.mktemp("fits") / architecture
+        (graph,) = export(
+            ExportRequest(architecture=architecture, task=task, out=out, **request)
+        ).manifest.graphs
+        return {fit.axis: fit for fit in graph.fits}
+
+    return export_tiny
+
+
+def test_a_masked_text_is_padded_and_its_batch_filled_up(tried):
+    found = tried("bert", "multiple-choice")
+    assert {axis: fit.filled for axis, fit in found.items()} == {
+        "batch_size": "rows",
+        "sequence_length": "right",
+        "num_choices": "right",
+    }
+    assert found["sequence_length"].detail.startswith("15, 8, 4 instead of 16: largest difference")
+
+
+@pytest.mark.parametrize("architecture", ["fnet", "convbert"])
+def test_a_model_that_sees_padding_is_never_given_any(architecture, tried):
+    found = tried(architecture, "fill-mask")["sequence_length"]
+    assert found.filled is None
+    assert found.detail.startswith("with sequence_length 15 logits differs by")
+
+
+def test_a_model_that_computes_short_texts_in_another_way_is_found_out(tried):
+    found = tried("big_bird", "fill-mask")["sequence_length"]
+    assert (found.filled, found.detail.split(" differs")[0]) == (None, "with sequence_length 8 logits")
+
+
+def test_an_image_must_have_its_size_and_texts_are_counted_apart(tried):
+    found = tried("clip", "zero-shot-image-classification")
+    assert (found["text_batch_size"].filled, found["image_batch_size"].filled) == ("rows", "rows")
+    assert found["height"].detail == "pixel_values has no pad value"
+
+
+def test_what_an_input_is_computed_from_is_fixed(tried):
+    assert tried("vit", "masked-im")["height"].detail == "num_patches of bool_masked_pos depends on it"
+
+
+def test_an_output_whose_size_cannot_be_cut_forbids_it(tried):
+    found = tried("llava", "feature-extraction")["batch_size"]
+    assert found.detail == "with batch_size 1 image_hidden_states comes out as (32, 32) instead of (16, 32)"
+
+
+def test_a_size_of_one_has_nothing_to_fill_up(tried):
+    assert "batch_size" not in tried("bert", "fill-mask", axes={"batch_size": 1})
+
+
+def test_nothing_is_filled_up_without_validation(tried):
+    found = tried("bert", "fill-mask", validation=False)
+    assert {fit.filled for fit in found.values()} == {None}
+    assert found["batch_size"].detail == "--disable-validation was given"
+
+
+def test_a_filling_that_makes_a_difference_is_not_used(tried, monkeypatch):
+    """A planted fault: outputs are cut one place too far to the right."""
+    cut = fits.cut_back
+    monkeypatch.setattr(fits, "cut_back", lambda *given: cut(*given).roll(1, -2))
+    found = tried("bert", "fill-mask")
+    assert found["sequence_length"].filled is None
+    assert "logits differs by" in found["sequence_length"].detail
