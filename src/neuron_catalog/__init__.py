@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from neuron_catalog.exporting.revalidate import validate_artifact, validate_model_outputs
     from neuron_catalog.manifest import Manifest
     from neuron_catalog.models.support import infer_task
+    from neuron_catalog.runtime.auto import NeuronAutoModel
     from neuron_catalog.runtime.base import CompiledModel, load_artifact
+    from neuron_catalog.runtime.classes import *  # noqa: F403
+    from neuron_catalog.runtime.model import NeuronModel
+    from neuron_catalog.runtime.pipelines import pipeline
 
 HOME = {
     "Catalog": "catalog.index",
@@ -36,6 +40,8 @@ HOME = {
     "ExportRequest": "exporting.request",
     "Exported": "exporting.exporter",
     "Manifest": "manifest",
+    "NeuronAutoModel": "runtime.auto",
+    "NeuronModel": "runtime.model",
     "NeuronCatalogError": "errors",
     "RequestError": "errors",
     "UsageError": "errors",
@@ -45,11 +51,12 @@ HOME = {
     "load_artifact": "runtime.base",
     "load_catalog": "catalog.index",
     "mandatory_axes": "catalog.index",
+    "pipeline": "runtime.pipelines",
     "supported_tasks": "catalog.index",
     "validate_artifact": "exporting.revalidate",
     "validate_model_outputs": "exporting.revalidate",
 }
-"""Public name → the module that defines it."""
+"""Public name → the module that defines it. Those of tasks, `NeuronModelFor…`, are in `runtime.classes`."""
 
 __all__ = [
     "Catalog",
@@ -59,7 +66,9 @@ __all__ = [
     "ExportRequest",
     "Exported",
     "Manifest",
+    "NeuronAutoModel",
     "NeuronCatalogError",
+    "NeuronModel",
     "RequestError",
     "UsageError",
     "VerificationError",
@@ -69,6 +78,7 @@ __all__ = [
     "load_artifact",
     "load_catalog",
     "mandatory_axes",
+    "pipeline",
     "supported_tasks",
     "validate_artifact",
     "validate_model_outputs",
@@ -76,6 +86,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in HOME:
+    home = "runtime.classes" if name.startswith("NeuronModelFor") else HOME.get(name)
+    if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"neuron_catalog.{HOME[name]}"), name)
+    return getattr(importlib.import_module(f"neuron_catalog.{home}"), name)

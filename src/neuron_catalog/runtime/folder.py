@@ -1,0 +1,49 @@
+"""Find an artifact: a folder, or a repository of the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub.errors import EntryNotFoundError
+
+from neuron_catalog.errors import RequestError
+from neuron_catalog.manifest import MANIFEST_NAME
+from neuron_catalog.models.sources import HubAccess, hub_errors, require_folder_or_id
+
+EXPORT_FIRST = "Add export=True to export it first, or run `neuron-catalog export --model {0}`."
+
+
+def artifact_folder(model_id: str, hub: HubAccess) -> Path:
+    """Return the folder of an artifact, downloaded if it is one of the hub.
+
+    Raises:
+        RequestError: if there is no such folder or repository, or it holds a checkpoint.
+    """
+    require_folder_or_id(model_id)
+    folder = Path(model_id)
+    if not folder.is_dir():
+        with hub_errors(model_id):
+            try:
+                _manifest(model_id, hub)
+            except EntryNotFoundError:
+                raise _no_artifact(model_id, "the repository") from None
+            folder = Path(
+                snapshot_download(model_id, revision=hub.revision, token=hub.token, cache_dir=hub.cache_dir)
+            )
+    if not (folder / MANIFEST_NAME).is_file() and (folder / "config.json").is_file():
+        raise _no_artifact(model_id, "the folder")
+    return folder
+
+
+def _manifest(model_id: str, hub: HubAccess) -> str:
+    return hf_hub_download(
+        model_id, MANIFEST_NAME, revision=hub.revision, token=hub.token, cache_dir=hub.cache_dir
+    )
+
+
+def _no_artifact(model_id: str, what: str) -> RequestError:
+    return RequestError(
+        f"{model_id} is a checkpoint, not an exported model: {what} has no {MANIFEST_NAME}.",
+        EXPORT_FIRST.format(model_id),
+    )

@@ -1,0 +1,266 @@
+"""`NeuronModel`: an exported model that is used like the model of transformers that it was made from."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Self, cast
+
+import torch
+from huggingface_hub import HfApi
+from torch import Tensor
+from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig
+from transformers.utils import ModelOutput
+
+from neuron_catalog.errors import RequestError, UsageError
+from neuron_catalog.exporting.exporter import export as export_model
+from neuron_catalog.exporting.publish import publication
+from neuron_catalog.manifest import MANIFEST_NAME, Manifest
+from neuron_catalog.models.sources import HubAccess, hub_errors, quiet_transformers
+from neuron_catalog.runtime.answers import Answers
+from neuron_catalog.runtime.arguments import OPTIONS, export_request, require_none
+from neuron_catalog.runtime.base import CompiledModel
+from neuron_catalog.runtime.folder import artifact_folder
+
+
+class NeuronModel:
+    """An artifact that takes the place of a model of transformers.
+
+    Call it with what a tokenizer or processor returns. Inputs may be smaller than the compiled sizes where
+    export has shown that filling them up makes no difference; everything else is refused with the reason.
+    """
+
+    task: ClassVar[str] = ""
+    """The task that the class serves; empty if any."""
+    auto_class: ClassVar[str] = ""
+    """The class of transformers that it stands for."""
+    base_model_prefix: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        folder: Path,
+        compiled: CompiledModel,
+        config: PretrainedConfig,
+        owner: TemporaryDirectory[str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.compiled = compiled
+        self.config = config
+        self.name_or_path = self.config.name_or_path = str(folder)
+        self._owner = owner  # an export that is not saved yet lives as long as the model
+        self._answers = Answers.of(compiled.manifest.returns)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model_id: str | Path,
+        *,
+        export: bool = False,
+        task: str | None = None,
+        num_workers: int = 1,
+        truncate: bool = False,
+        revision: str | None = None,
+        token: str | None = None,
+        cache_dir: str | Path | None = None,
+        **more: Any,
+    ) -> Self:
+        """Load an artifact from a folder or the hub; with `export`, make it first from a checkpoint.
+
+        `num_workers` runs the pieces of a dynamic batch in as many threads, `truncate` cuts longer texts. All
+        further arguments say how to export: sizes (`batch_size=1`, `sequence_length=128`, or several for
+        buckets: `sequence_length=(64, 128)`), `dynamic_batch_size`, `output_hidden_states`,
+        `output_attentions`, `trust_remote_code`, `allow_pickle`, `backend`, `atol`, `validation`, and the
+        compiler's `auto_cast`, `auto_cast_type`, `num_cores`, `optlevel`.
+
+        Raises:
+            UsageError: if arguments of an export are given for an artifact.
+            RequestError: if there is no such model, it is of another class, or it cannot be exported.
+            VerificationError: if a file was altered, or an export is not the model that it was made from.
+        """
+        cache = None if cache_dir is None else str(cache_dir)
+        hub = HubAccess(revision=revision, token=token, cache_dir=cache)
+        owner = None
+        if export:
+            owner = TemporaryDirectory(prefix="neuron-catalog-")
+            request = export_request(str(model_id), task or cls.task or None, hub, more)
+            folder = export_model(replace(request, out=Path(owner.name) / "model")).folder
+        else:
+            require_none(more)
+            folder = artifact_folder(str(model_id), hub)
+        chosen = cls._class_for(Manifest.read(folder), str(model_id))
+        compiled = CompiledModel.load(folder, truncate=truncate, workers=num_workers)
+        config = _config(folder)
+        eager_class = next(iter(config.architectures or ()), chosen.__name__)
+        model: Self = _bearing(cast("Any", chosen), eager_class)(folder, compiled, config, owner)
+        return model
+
+    @classmethod
+    def _class_for(cls, manifest: Manifest, model_id: str) -> type[Self]:
+        """Make sure that an artifact belongs to this class.
+
+        Raises:
+            RequestError: naming the class that it belongs to.
+        """
+        if cls.task and manifest.plan.task != cls.task:
+            raise RequestError(
+                f"{model_id} was exported for {manifest.plan.task}, and {cls.__name__} is for {cls.task}.",
+                f"Load it with {manifest.plan.runtime_class}, or with NeuronAutoModel.",
+            )
+        return cls
+
+    def __repr__(self) -> str:
+        plan = self.manifest.plan
+        return f"<{plan.runtime_class} of {plan.architecture} for {plan.task}, {self.manifest.backend.name}>"
+
+    @property
+    def manifest(self) -> Manifest:
+        """What is known of the artifact: plans, checks, versions, digests."""
+        return self.compiled.manifest
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs are expected and outputs come out."""
+        return torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of floating-point inputs and outputs."""
+        return torch.float32
+
+    @property
+    def main_input_name(self) -> str:
+        """The first input."""
+        return self.manifest.plan.inputs[0].name
+
+    def __call__(
+        self,
+        *args: Tensor,
+        return_dict: bool | None = None,
+        truncate: bool | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        **inputs: Tensor | None,
+    ) -> Any:
+        """Run the model on tensors by name, or in the order of `forward`; return what transformers returns.
+
+        With `return_dict=False` it is a tuple.
+
+        Raises:
+            RequestError: naming the input that is missing, unknown, too large, or of another dtype, or the
+                output that was not exported.
+        """
+        for name, asked in zip(OPTIONS, (output_hidden_states, output_attentions), strict=True):
+            self._require_exported(name, asked)
+        answer = self._answers(self.compiled.run({**self._named(args), **inputs}, truncate))
+        return answer if return_dict in (None, True) else answer.to_tuple()
+
+    def forward(self, *args: Tensor, **inputs: Any) -> ModelOutput:
+        """Do the same as a call."""
+        answer: ModelOutput = self(*args, **inputs)
+        return answer
+
+    def warm_up(self, times: int = 2) -> Self:
+        """Run each graph on example inputs: the first runs after loading are several times slower."""
+        self.compiled.warm_up(times)
+        return self
+
+    def save_pretrained(self, save_directory: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the artifact, byte for byte as it was exported, into a folder; return the folder.
+
+        Raises:
+            RequestError: if the folder is not empty, or cannot be written.
+            VerificationError: if a file was altered since it was loaded.
+        """
+        target = Path(save_directory)
+        self.manifest.require_intact(self.folder)
+        with publication(target, overwrite) as folder:
+            for name in (*self.manifest.files, MANIFEST_NAME):
+                shutil.copyfile(self.folder / name, folder / name)
+        return target
+
+    def push_to_hub(
+        self,
+        save_directory: str | Path,
+        repository_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        revision: str | None = None,
+    ) -> str:
+        """Save the artifact into a folder and upload that to a repository of the hub, made if need be.
+
+        Returns the address of the commit.
+
+        Raises:
+            RequestError: if the hub refuses, or cannot be reached.
+        """
+        folder = self.save_pretrained(save_directory, overwrite=True)
+        api = HfApi(token=token)
+        with hub_errors(repository_id):
+            api.create_repo(repository_id, private=private, exist_ok=True)
+            commit = api.upload_folder(
+                repo_id=repository_id,
+                folder_path=folder,
+                revision=revision,
+                commit_message=f"Upload {self.manifest.plan.architecture} for {self.manifest.plan.task}",
+            )
+        return str(commit.commit_url)
+
+    def eval(self) -> Self:
+        """Return itself: a compiled graph knows no other mode."""
+        return self
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return itself if it is on the device already.
+
+        Raises:
+            RequestError: if not; a compiled graph is bound to one kind of device.
+        """
+        if torch.device(device).type != self.device.type:
+            raise RequestError(
+                f"The graph was compiled for {self.manifest.backend.name} and cannot be moved to {device}.",
+                "Export it for that device.",
+            )
+        return self
+
+    def can_generate(self) -> bool:
+        """Whether it has a `generate` method."""
+        return False
+
+    def _named(self, args: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        names = [tensor.name for tensor in self.manifest.plan.inputs]
+        if len(args) > len(names):
+            raise UsageError(
+                f"The model takes {len(names)} inputs, {len(args)} were given.",
+                f"They are: {', '.join(names)}.",
+            )
+        return dict(zip(names, args, strict=False))
+
+    def _require_exported(self, option: str, asked: bool | None) -> None:
+        if asked and option not in self.manifest.plan.options:
+            raise RequestError(
+                f"The artifact was exported without {option}.", f"Export it again with {option}=True."
+            )
+
+
+@cache
+def _bearing(cls: Any, name: str) -> Any:
+    """Return a subclass of another name.
+
+    transformers' pipelines tell what a model can do by the name of its class, and warn of one new to them.
+    """
+    qualified = f"{cls.__qualname__}.{name}"
+    return type(
+        name, (cls,), {"__module__": cls.__module__, "__qualname__": qualified, "__doc__": cls.__doc__}
+    )
+
+
+def _config(folder: Path) -> PretrainedConfig:
+    """Read config.json; a model type that transformers does not know has remote code, which is not run."""
+    raw, _ = PretrainedConfig.get_config_dict(folder)
+    reader = AutoConfig if raw.get("model_type") in CONFIG_MAPPING else PretrainedConfig
+    with quiet_transformers():
+        return reader.from_pretrained(folder)
