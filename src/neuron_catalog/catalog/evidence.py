@@ -19,7 +19,6 @@ from neuron_catalog.catalog.tiers import Tier
 from neuron_catalog.errors import CatalogError, Finding
 from neuron_catalog.schema.documents import Architecture, Family, Task
 
-
 Key = tuple[str, str, tuple[tuple[str, str], ...]]
 """Task, backend, and the versions of packages."""
 
@@ -100,9 +99,7 @@ def write_evidence(
     """
     gone = set(withdrawn)
     kept = {
-        run.key: run
-        for run in read_evidence(path)
-        if run.definition == definition and run.key not in gone
+        run.key: run for run in read_evidence(path) if run.definition == definition and run.key not in gone
     }
     kept |= {run.key: run for run in new}
     if not kept:

@@ -11,8 +11,12 @@ from typing import Any, Literal, Protocol
 
 import torch
 import transformers
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, StrictDataclassError
+from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub.errors import (  # type: ignore[attr-defined]
+    HTTPError,  # the base of its HTTP client's errors, whichever client that is
+    LocalEntryNotFoundError,
+    StrictDataclassError,
+)
 from safetensors import SafetensorError
 from torch import nn
 from transformers import PretrainedConfig
@@ -136,8 +140,14 @@ class CheckpointSource(HubAccess):
                 output_loading_info=True,
                 **self._from,
             )
-        revision = getattr(model.config, "_commit_hash", None) or self.revision
-        return EagerModel(model.eval(), tuple(sorted(loading["missing_keys"])), revision)
+        return EagerModel(model.eval(), tuple(sorted(loading["missing_keys"])), self._commit())
+
+    def _commit(self) -> str | None:
+        """Return the exact revision that was read: a folder of the cache is named by it."""
+        if Path(self.model).is_dir():
+            return None
+        with hub_errors(self.model):
+            return Path(hf_hub_download(self.model, "config.json", **self._from)).parent.name
 
     def copy_preprocessing(self, folder: Path) -> None:
         copy_matching(self.fetched(PREPROCESSING_FILES), PREPROCESSING_FILES, folder)
@@ -221,8 +231,8 @@ def copy_matching(source: Path, patterns: tuple[str, ...], target: Path) -> None
 
 
 @contextmanager
-def hub_errors(model: str) -> Iterator[None]:
-    """Turn what loading may raise into one sentence of cause and one of remedy."""
+def hub_errors(model: str, done: str = "read") -> Iterator[None]:
+    """Turn what loading may raise into one sentence of cause and one of remedy; `done` says what was tried."""
     try:
         yield
     except SafetensorError as error:
@@ -230,9 +240,9 @@ def hub_errors(model: str) -> Iterator[None]:
             f"The weights of {model} are corrupt: {first_line(error)}.",
             "Download or copy the checkpoint again.",
         ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except (LocalEntryNotFoundError, HTTPError, OSError) as error:
         raise RequestError(
-            f"{model} could not be read: {first_line(error)}",
+            f"{model} could not be {done}: {first_line(error)}",
             "Check the name and the network; a folder on this machine needs no network.",
         ) from error
     except (ValueError, RuntimeError, StrictDataclassError) as error:

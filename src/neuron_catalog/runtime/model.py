@@ -199,7 +199,7 @@ class NeuronModel:
         """
         folder = self.save_pretrained(save_directory, overwrite=True)
         api = HfApi(token=token)
-        with hub_errors(repository_id):
+        with hub_errors(repository_id, "written"):
             api.create_repo(repository_id, private=private, exist_ok=True)
             commit = api.upload_folder(
                 repo_id=repository_id,

@@ -1,4 +1,4 @@
-"""What a hub keeps: repositories of commits of files, in memory; served by hub_server.py.
+"""What a hub keeps: repositories of commits of files, in memory; served by server.py.
 
 There are no pull requests, tags nor rules of .gitignore.
 """

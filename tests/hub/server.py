@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.hub_endpoints import Request, Response, answer
-from tests.hub_store import HubStore
+from tests.hub.endpoints import Request, Response, answer
+from tests.hub.store import HubStore
 
 
 @dataclass

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote
 
-from tests.hub_store import Blob, HubError, HubStore, Repository, is_lfs
+from tests.hub.store import Blob, HubError, HubStore, Repository, is_lfs
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,137 @@
+"""Checkpoints are read from a hub, artifacts written to it and read back, with the real client."""
+
+import pytest
+from tests.hub.server import HubServer
+
+EXPORT = """
+    from neuron_catalog import NeuronModelForMaskedLM, NeuronAutoModel
+    SIZES = dict(batch_size=2, sequence_length=16)
+"""
+MODEL = "owner/tiny-bert"
+
+
+@pytest.fixture
+def commits(hub: HubServer, checkpoint):
+    """Two commits of a checkpoint that differ in their weights."""
+    folder = checkpoint("bert", "fill-mask")
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    first = hub.add(MODEL, files, private=True)
+    weights = bytearray(files["model.safetensors"])
+    weights[-1] ^= 0x80  # the sign of a number
+    return first, hub.add(MODEL, {"model.safetensors": bytes(weights)}), files
+
+
+def test_a_checkpoint_is_exported_with_its_exact_revision(commits, client):
+    first, last, _ = commits
+    newest, older = client(
+        EXPORT
+        + f"""
+    result = []
+    for revision in (None, {first!r}):
+        model = NeuronModelForMaskedLM.from_pretrained({MODEL!r}, export=True, revision=revision, **SIZES)
+        result.append([model.manifest.source.revision, model.manifest.source.weights_sha256])
+    """,
+        token="secret",
+    )
+    assert (newest[0], older[0]) == (last, first)
+    assert newest[1] != older[1]
+
+
+def test_a_token_can_be_given_by_hand_and_is_needed(commits, client):
+    cause, task = client(
+        EXPORT
+        + f"""
+    from neuron_catalog import NeuronCatalogError
+    try:
+        NeuronModelForMaskedLM.from_pretrained({MODEL!r}, export=True, **SIZES)
+    except NeuronCatalogError as error:
+        cause = error.cause
+    model = NeuronModelForMaskedLM.from_pretrained({MODEL!r}, export=True, token="secret", **SIZES)
+    result = [cause, model.manifest.plan.task]
+    """
+    )
+    assert cause.startswith(f"{MODEL} could not be read: ")
+    assert task == "fill-mask"
+
+
+def test_an_artifact_goes_to_the_hub_and_comes_back_whole(commits, hub, client, tmp_path):
+    sent, received, same, kind = client(
+        EXPORT
+        + f"""
+    import torch
+    from neuron_catalog.models.fills import make_inputs
+    model = NeuronModelForMaskedLM.from_pretrained({MODEL!r}, export=True, **SIZES)
+    address = model.push_to_hub("saved", "owner/bert-neuron", private=True)
+    loaded = NeuronAutoModel.from_pretrained("owner/bert-neuron")
+    inputs = make_inputs(model.manifest.plan, 3)
+    same = torch.equal(model(**inputs).logits, loaded(**inputs).logits)
+    kind = isinstance(loaded, NeuronModelForMaskedLM)
+    result = [model.manifest.model_dump_json(), loaded.manifest.model_dump_json(), same, kind]
+    """,
+        token="secret",
+    )
+    assert (sent == received, same, kind) == (True, True, True)
+    stored = hub.repository("owner/bert-neuron").files()
+    assert {"config.json", "model.pt", "neuron_catalog.json"} <= set(stored)
+    assert stored["model.pt"] == (tmp_path / "saved" / "model.pt").read_bytes()
+    assert hub.repository("owner/bert-neuron").private
+
+
+def test_a_checkpoint_of_the_hub_is_not_taken_for_an_artifact(commits, client):
+    cause, remedy = client(
+        EXPORT
+        + f"""
+    from neuron_catalog import NeuronCatalogError
+    try:
+        NeuronModelForMaskedLM.from_pretrained({MODEL!r})
+    except NeuronCatalogError as error:
+        result = [error.cause, error.remedy]
+    """,
+        token="secret",
+    )
+    assert (
+        cause == f"{MODEL} is a checkpoint, not an exported model: the repository has no neuron_catalog.json."
+    )
+    assert remedy.startswith("Add export=True")
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda hub: hub.fail_next("model.safetensors", status=503, times=99, method="GET"),
+        lambda hub: hub.truncate_next("model.safetensors", keep=10, times=99, method="GET"),
+    ],
+    ids=["out of service", "cut off"],
+)
+def test_a_broken_hub_is_named_with_a_remedy(break_it, commits, hub, client):
+    break_it(hub)
+    cause, remedy = client(
+        EXPORT
+        + f"""
+    from neuron_catalog import NeuronCatalogError
+    try:
+        NeuronModelForMaskedLM.from_pretrained({MODEL!r}, export=True, **SIZES)
+    except NeuronCatalogError as error:
+        result = [error.cause, error.remedy]
+    """,
+        token="secret",
+    )
+    assert cause.startswith(f"{MODEL} could not be read: ")
+    assert remedy.startswith("Check the name and the network")
+
+
+def test_an_upload_that_the_hub_refuses_leaves_the_folder(commits, hub, client, tmp_path):
+    cause = client(
+        EXPORT
+        + f"""
+    from neuron_catalog import NeuronCatalogError
+    model = NeuronModelForMaskedLM.from_pretrained({MODEL!r}, export=True, **SIZES)
+    try:
+        model.push_to_hub("saved", "stranger/bert-neuron", token="wrong")
+    except NeuronCatalogError as error:
+        result = error.cause
+    """,
+        token="secret",
+    )
+    assert cause.startswith("stranger/bert-neuron could not be written: ")
+    assert (tmp_path / "saved" / "neuron_catalog.json").is_file()
