@@ -2,7 +2,7 @@
 
 from neuron_catalog.authoring.anatomy import dissect
 from neuron_catalog.authoring.compose import first_draft
-from neuron_catalog.authoring.shrink import Shrinker
+from neuron_catalog.authoring.shrinking.shrinker import Shrinker
 
 
 def tasks_as(model_type, family, catalog):

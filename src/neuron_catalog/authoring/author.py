@@ -22,7 +22,7 @@ from neuron_catalog.authoring.compose import (
 from neuron_catalog.authoring.draft import Draft
 from neuron_catalog.authoring.prose import summary
 from neuron_catalog.authoring.revisions import revised
-from neuron_catalog.authoring.shrink import Shrinker
+from neuron_catalog.authoring.shrinking.shrinker import Shrinker
 from neuron_catalog.authoring.sizes import with_accepted_sizes
 from neuron_catalog.authoring.trial import BUILDING_ERRORS, Workbench, workbench
 from neuron_catalog.catalog.index import Catalog

@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 
-from neuron_catalog.authoring.config_facts import fields, map_sides
-from neuron_catalog.authoring.shrink import Shrinker
+from neuron_catalog.authoring.shrinking.config_facts import fields, map_sides
+from neuron_catalog.authoring.shrinking.shrinker import Shrinker
 
 TYPES = ("bert", "llama", "t5", "swin", "segformer", "clip", "deepseek_v3", "mamba2", "llava", "gpt_neo")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from transformers import PretrainedConfig, ResNetConfig, TimmBackboneConfig
 
-from neuron_catalog.authoring.config_facts import (
+from neuron_catalog.authoring.shrinking.config_facts import (
     DEPTHS,
     fields,
     get,
@@ -24,7 +24,7 @@ from neuron_catalog.authoring.config_facts import (
     stages,
     type_of,
 )
-from neuron_catalog.authoring.shrink_rules import (
+from neuron_catalog.authoring.shrinking.scale import (
     IMAGE,
     LARGE,
     LAYERS,

@@ -1,0 +1,1 @@
+"""Make the config of a model small, so that what must agree still does."""
