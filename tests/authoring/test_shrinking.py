@@ -4,15 +4,20 @@ import pytest
 import torch
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 
-from neuron_catalog.authoring.shrinking.config_facts import fields, map_sides
+from neuron_catalog.authoring.shrinking.config_facts import fields
+from neuron_catalog.authoring.shrinking.list_rules import map_sides
+from neuron_catalog.authoring.shrinking.number_rules import shrink_number
+from neuron_catalog.authoring.shrinking.scale import Scale
 from neuron_catalog.authoring.shrinking.shrinker import Shrinker
+from neuron_catalog.authoring.shrinking.ways import WAYS
 
 TYPES = ("bert", "llama", "t5", "swin", "segformer", "clip", "deepseek_v3", "mamba2", "llava", "gpt_neo")
 
 
 @pytest.mark.parametrize("model_type", TYPES)
 def test_what_is_shrunk_can_be_built_and_is_small(model_type):
-    arguments = Shrinker(grouped=model_type != "deepseek_v3").arguments(CONFIG_MAPPING[model_type]())
+    way = "ungrouped" if model_type == "deepseek_v3" else "plain"
+    arguments = Shrinker(WAYS[way]).arguments(CONFIG_MAPPING[model_type]())
     with torch.device("meta"):
         model = AutoModel.from_config(AutoConfig.for_model(model_type, **arguments))
     assert sum(parameter.numel() for parameter in model.parameters()) < 1_500_000
@@ -32,8 +37,8 @@ def test_one_large_id_becomes_one_small_id_wherever_it_stands():
 
 
 def test_different_large_ids_stay_different():
-    shrinker = Shrinker()
-    assert len({shrinker.token(value) for value in (50256, 50257, 50256, 151643)}) == 3
+    scale = Scale()
+    assert len({scale.token(value) for value in (50256, 50257, 50256, 151643)}) == 3
 
 
 def test_one_layer_of_each_kind_is_kept():
@@ -71,8 +76,7 @@ def test_each_pair_of_kinds_of_layer_is_kept_and_what_numbers_the_layers_numbers
 
 @pytest.mark.parametrize("model_type", ["zamba2", "lfm2_moe", "dots1", "nemotron", "deepseek_v4"])
 def test_what_the_defaults_leave_open_can_be_said(model_type):
-    way = Shrinker(width=64, grouped=False, says_open=True, two_of_each=True)
-    arguments = way.arguments(CONFIG_MAPPING[model_type]())
+    arguments = Shrinker(WAYS["open_said"]).arguments(CONFIG_MAPPING[model_type]())
     with torch.device("meta"):
         model = AutoModel.from_config(AutoConfig.for_model(model_type, **arguments))
     assert sum(parameter.numel() for parameter in model.parameters()) < 1_500_000
@@ -81,7 +85,7 @@ def test_what_the_defaults_leave_open_can_be_said(model_type):
 def test_open_numbers_are_said_on_request_only():
     config = CONFIG_MAPPING["dots1"]()
     assert "n_routed_experts" not in Shrinker().arguments(config)
-    assert Shrinker(says_open=True).arguments(config)["n_routed_experts"] == 4
+    assert Shrinker(WAYS["open_said"]).arguments(config)["n_routed_experts"] == 4
 
 
 def test_a_default_is_the_first_of_the_choices():
@@ -95,9 +99,9 @@ def test_a_part_of_a_head_that_is_rotated_has_two_channels():
 
 
 def test_a_kernel_keeps_its_middle():
-    assert Shrinker().number("conv_kernel_size", 65) == 31
-    assert Shrinker().number("conv_kernel_size", 3) == 3
-    assert Shrinker().number("conv_kernel_size", 128) == 32
+    assert shrink_number(Scale(), "conv_kernel_size", 65) == 31
+    assert shrink_number(Scale(), "conv_kernel_size", 3) == 3
+    assert shrink_number(Scale(), "conv_kernel_size", 128) == 32
 
 
 def test_what_is_twice_as_wide_stays_twice_as_wide():
@@ -122,12 +126,12 @@ def test_eyes_that_the_defaults_leave_out_are_added():
 
 def test_widths_in_lists_and_alone_shrink_evenly_on_request():
     config = CONFIG_MAPPING["rt_detr"]()
-    arguments = Shrinker(even=True).arguments(config)
+    arguments = Shrinker(WAYS["divided_widths"]).arguments(config)
     assert arguments["backbone_config"]["hidden_sizes"][1:] == arguments["encoder_in_channels"]
 
 
 def test_widths_stay_whole_on_request_and_depths_do_not():
-    arguments = Shrinker(whole=True).arguments(CONFIG_MAPPING["efficientnet"]())
+    arguments = Shrinker(WAYS["kept_widths"]).arguments(CONFIG_MAPPING["efficientnet"]())
     assert "in_channels" not in arguments
     assert set(arguments["num_block_repeats"]) == {1}
 

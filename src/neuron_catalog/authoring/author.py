@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +22,7 @@ from neuron_catalog.authoring.draft import Draft
 from neuron_catalog.authoring.prose import summary
 from neuron_catalog.authoring.revisions import revised
 from neuron_catalog.authoring.shrinking.shrinker import Shrinker
+from neuron_catalog.authoring.shrinking.ways import WAYS
 from neuron_catalog.authoring.sizes import with_accepted_sizes
 from neuron_catalog.authoring.trial import BUILDING_ERRORS, Workbench, workbench
 from neuron_catalog.catalog.index import Catalog
@@ -41,22 +41,6 @@ OF_FORM = re.compile(
     r"has no attribute"
 )
 """What a model says of inputs in another form than its own; no other size will mend that."""
-
-SHRINKERS: tuple[Callable[[], Shrinker], ...] = (
-    Shrinker,
-    partial(Shrinker, grouped=False),
-    partial(Shrinker, grouped=False, says_head_dim=True, says_sections=True),
-    partial(Shrinker, derives=True),
-    partial(Shrinker, image=64),
-    partial(Shrinker, width=48),
-    partial(Shrinker, width=64, grouped=False),
-    partial(Shrinker, image=64, patch_side=16),
-    partial(Shrinker, even=True, image=64, patch_side=16),
-    partial(Shrinker, whole=True, image=64, patch_side=16),
-    partial(Shrinker, width=64, grouped=False, says_open=True, two_of_each=True),
-    partial(Shrinker, width=64, grouped=False, says_open=True, says_sections=True),
-)
-"""Ways to shrink a config, in the order in which they are tried."""
 
 
 @dataclass(frozen=True)
@@ -126,9 +110,9 @@ def _tiny_configs(
     It is built without memory for its weights. Why another way of shrinking failed goes into `reasons`.
     """
     tried: list[dict[str, Any]] = []
-    for shrinker in SHRINKERS:
+    for way in WAYS.values():
         try:
-            arguments = shrinker().arguments(anatomy.config)
+            arguments = Shrinker(way).arguments(anatomy.config)
             if arguments in tried:
                 continue
             tried.append(arguments)

@@ -1,1 +1,1 @@
-"""Make the config of a model small, so that what must agree still does."""
+"""Make the config of a model small, so that sizes which must agree still do."""

@@ -72,10 +72,3 @@ def get(config: PretrainedConfig, name: str) -> Any:
         return getattr(config, name, None)
     except RuntimeError:  # transformers' way to say that each layer has a value of its own
         return None
-
-
-def map_sides(config: PretrainedConfig, value: list[Any], image: int) -> list[Any]:
-    """Shrink the sides of feature maps as the image shrinks that they are made of."""
-    sides = [get(each, "image_size") for each in (config, get(config, "backbone_config")) if each is not None]
-    whole = next((max(side) if isinstance(side, (list, tuple)) else side for side in sides if side), image)
-    return [[each * min(image, whole) // whole for each in sizes] for sizes in value]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from transformers import PretrainedConfig, ResNetConfig, TimmBackboneConfig
@@ -19,37 +18,23 @@ from neuron_catalog.authoring.shrinking.config_facts import (
     get,
     is_derived,
     kinds_in_code,
-    map_sides,
     own,
     stages,
     type_of,
 )
-from neuron_catalog.authoring.shrinking.scale import (
-    IMAGE,
-    LARGE,
-    LAYERS,
-    PATCH,
-    ROTARY,
-    TOKEN,
-    VOCABULARY,
-    Scale,
-)
+from neuron_catalog.authoring.shrinking.limits import IMAGE, LARGE, LAYERS, PATCH, ROTARY, VOCABULARY
+from neuron_catalog.authoring.shrinking.list_rules import shrink_list
+from neuron_catalog.authoring.shrinking.number_rules import TOKEN, shrink_number
+from neuron_catalog.authoring.shrinking.scale import Scale
+from neuron_catalog.authoring.shrinking.ways import PLAIN, Way
 
 
-@dataclass
-class Shrinker(Scale):
+class Shrinker:
     """One way to shrink."""
 
-    says_head_dim: bool = False
-    """Whether a head's width that the defaults leave open is said."""
-    derives: bool = False
-    """Whether what the class derives from other sizes is left to it."""
-    says_open: bool = False
-    """Whether all other sizes and choices that the defaults leave open are said."""
-    two_of_each: bool = False
-    """Whether two layers of each kind are kept, where there are several kinds."""
-    says_sections: bool = False
-    """Whether the sections of rotary embeddings of images are said."""
+    def __init__(self, way: Way = PLAIN) -> None:
+        self.way = way
+        self.scale = Scale(way)
 
     def arguments(self, config: PretrainedConfig) -> dict[str, Any]:
         """Return the arguments that make the class of `config` small, nested configs included."""
@@ -60,7 +45,7 @@ class Shrinker(Scale):
             if isinstance(value, PretrainedConfig):
                 found |= self._nested(config, name, value)
                 continue
-            if self.derives and is_derived(config, name, value):
+            if self.way.leaves_derived and is_derived(config, name, value):
                 continue
             small = self._value(name, value, config)
             if small != value:
@@ -71,7 +56,7 @@ class Shrinker(Scale):
     def _nested(self, config: PretrainedConfig, name: str, value: PretrainedConfig) -> dict[str, Any]:
         if isinstance(value, TimmBackboneConfig):
             return TINY_BACKBONE
-        nested = own(value) | self.arguments(value) | stages(value, every=self.says_open)
+        nested = own(value) | self.arguments(value) | stages(value, every=self.way.says_open)
         declared = type(config).sub_configs.get(name)
         generic = declared is not type(value)
         return {name: ({"model_type": value.model_type} if generic else {}) | nested} if nested else {}
@@ -80,30 +65,34 @@ class Shrinker(Scale):
         if value is None or value == {}:
             return self._open(name, value, config)
         if name.endswith("patch_to_query_dict"):  # a projector's number of queries for a number of patches
-            return {str((self.image // PATCH) ** 2): PATCH // 2}
+            return {str((self.way.image // PATCH) ** 2): PATCH // 2}
         if isinstance(value, Mapping):
             return self._mapping(name, value)
         if isinstance(value, (list, tuple)):
-            return self._list(name, value, config)
+            return shrink_list(self.scale, config, name, value)
         if ROTATED.search(name) and value:
-            return self.rotated_part(value)
+            return self.scale.rotated_part(value)
         if name == "depth_coefficient":
             return min(value, 1.0)  # more layers for larger images
         if isinstance(value, bool) or not isinstance(value, int):
             return value
         beside = self._beside(name, value, config)
-        return self.number(name, value) if beside is None else beside
+        return shrink_number(self.scale, name, value) if beside is None else beside
 
     def _beside(self, name: str, value: int, config: PretrainedConfig) -> int | None:
         """Shrink a number whose meaning depends on another key of its config; None if it does not."""
         if name == "attention_hidden_size" and value == 2 * get(config, "hidden_size"):
-            return 2 * self.broad(value)  # attention sees the embeddings beside what layers made of them
+            return 2 * self.scale.width(
+                value
+            )  # attention sees the embeddings beside what layers made of them
         if name == "intermediate_size" and value < (get(config, "hidden_size") or 0):
-            return max(1, self.width * value // int(config.hidden_size))  # a bottleneck
+            return max(1, self.way.width * value // int(config.hidden_size))  # a bottleneck
         if name == "intermediate_size" and (ratio := get(config, "pixel_shuffle_ratio")):
-            return min(value, int(self.width / ratio**2))  # the channels of a block of patches become one's
+            return min(
+                value, int(self.way.width / ratio**2)
+            )  # the channels of a block of patches become one's
         if name == "vision_output_dim" and (layers := get(config, "intermediate_layers_indices")):
-            return self.width * (1 + len(layers))  # the last layer's output beside those of others
+            return self.way.width * (1 + len(layers))  # the last layer's output beside those of others
         if name == "window_size" and (merged := get(config, "spatial_merge_size")):
             return 2 * PATCH * int(merged)  # in pixels, of two merged patches
         if name == "window_size" and (hasattr(config, "image_size") or hasattr(config, "spec_size")):
@@ -113,7 +102,7 @@ class Shrinker(Scale):
         if name == "num_mel_bins" and hasattr(config, "spec_size"):  # bands become a square image
             return min(value, IMAGE)
         if name == "head_dim" and hasattr(config, "expand"):
-            return self.state_head(value)
+            return self.scale.state_head_dim(value)
         if name == "head_dim" and "qk_rope_head_dim" in config.__dataclass_fields__:
             return min(value, ROTARY)
         return None
@@ -123,58 +112,40 @@ class Shrinker(Scale):
         if name == "vocab_size" and value is None:
             return VOCABULARY
         if PLACEHOLDER.search(name):
-            return self.token(VOCABULARY + len(self._ids))
-        if name == "head_dim" and (self.says_head_dim or self.says_open):
-            return self.head_dim
-        if name == "rope_parameters" and value is None and self.says_sections:
+            return self.scale.new_token()
+        if name == "head_dim" and (self.way.says_head_dim or self.way.says_open):
+            return self.way.head_dim
+        if name == "rope_parameters" and value is None and self.way.says_sections:
             return self._mapping(name, ROTARY_EMBEDDING)
         if name.startswith("default_") and (choices := get(config, f"{name.removeprefix('default_')}s")):
             return next(iter(choices))
-        if not self.says_open:
+        if not self.way.says_open:
             return value
         if name == "layer_types":
             return (kinds_in_code(config) * LAYERS)[: max(LAYERS, len(kinds_in_code(config)))] or value
         if name == "rope_parameters" and value == {}:
             return dict.fromkeys(get(config, "layer_types") or (), ROTARY_EMBEDDING)
-        small = self.number(name, LARGE) if INTEGER.search(type_of(config, name)) else LARGE
-        return value if small == LARGE or TOKEN.search(name) else small
+        small = shrink_number(self.scale, name, LARGE) if INTEGER.search(type_of(config, name)) else LARGE
+        return value if small == LARGE or re.search(TOKEN, name) else small
 
     def _mapping(self, name: str, value: Mapping[str, Any]) -> Any:
         """Rotary embeddings of images divide half a head among time, height and width."""
         small = {
             key: self._mapping(key, each)
             if isinstance(each, Mapping)
-            else self.number(name, each)
+            else shrink_number(self.scale, name, each)
             if type(each) is int
-            else self.rotated_part(each)
+            else self.scale.rotated_part(each)
             if ROTATED.search(key) and each
             else each
             for key, each in value.items()
         }
-        if not ("mrope_section" in value or (self.says_sections and "rope_type" in value)):
+        if not ("mrope_section" in value or (self.way.says_sections and "rope_type" in value)):
             return small
-        half = int(self.head_dim * small.get("partial_rotary_factor", 1)) // 2
+        half = int(self.way.head_dim * small.get("partial_rotary_factor", 1)) // 2
         first = half - 2 * (half // 3) if half % 3 else half // 3
         sections = [first, half // 3, half // 3]
         return {**small, "mrope_section": sections}
-
-    def _list(self, name: str, value: Any, config: PretrainedConfig) -> Any:
-        values = list(value)
-        if name.endswith("feature_sizes"):
-            return map_sides(config, values, self.image)
-        if name == "attention_types":  # kinds of layer, and how often they come
-            return [[values[0][0], 1]]
-        if not values and self.says_open and name.endswith("scale_factors"):
-            return [1.0]
-        if name == "image_grid_pinpoints":  # sizes of images that are cut into tiles
-            return [[self.image, 2 * self.image], [2 * self.image, self.image]]
-        if not values or not all(type(each) is int for each in values):
-            return value
-        in_ratio = any(
-            isinstance(each, (list, tuple)) for key, each in fields(config) if key.endswith("heads")
-        )
-        small = self.numbers(name, values, in_ratio=in_ratio)
-        return value if small is values else small
 
     def _tokens(self, config: PretrainedConfig, found: dict[str, Any]) -> dict[str, int]:
         """A vocabulary needs an id to pad with and one to end with, and a decoder one to begin with."""
@@ -220,7 +191,7 @@ class Shrinker(Scale):
         if len(kept) < 2:
             return {}
         shared = {key: len(kept) for key, value in names.items() if SHARED.search(key) and value}
-        kept = kept * 2 if shared or self.two_of_each else kept
+        kept *= 2 if shared else self.way.layers_of_each_kind
         said = {key: self._entries(key, values, kept, config) for key, values in lists.items()}
         return {depth: len(kept), **said, **shared}
 
