@@ -1,4 +1,4 @@
-"""What a config of transformers says about itself: its arguments, their types, its layers and stages."""
+"""What a config of transformers says about itself: its arguments, their types, its kinds of layer."""
 
 from __future__ import annotations
 
@@ -43,22 +43,6 @@ def kinds_in_code(config: PretrainedConfig) -> list[str]:
 
 def _modeling(config: PretrainedConfig) -> str:
     return type(config).__module__.replace(".configuration_", ".modeling_")
-
-
-def stages(config: PretrainedConfig, *, every: bool = False) -> dict[str, Any]:
-    """A backbone gives as many feature maps as before: of its first layers, or of its stages.
-
-    One that the defaults leave with its last map gives those of `every` stage, if asked to.
-    """
-    indices = list(get(config, "out_indices") or ())
-    if every and len(indices) == 1:
-        indices = list(range(1, len(get(config, "stage_names") or ())))
-    if len(indices) < 2 or "out_indices" in config.__dataclass_fields__ or not hasattr(config, "stage_names"):
-        return {}
-    name = next((each for each in DEPTHS if each in config.__dataclass_fields__), None)
-    if name is None:
-        return {"out_indices": indices}
-    return {name: len(indices), "out_indices": list(range(1, len(indices) + 1))}
 
 
 def is_derived(config: PretrainedConfig, name: str, value: Any) -> bool:

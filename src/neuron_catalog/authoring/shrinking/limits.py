@@ -22,4 +22,4 @@ CHANNELS = 16
 """What widths are divided by, and the narrowest one where heads stand in a ratio to them."""
 
 LARGE = 2**30
-"""Stands for a number that the defaults leave open: every rule makes it smaller."""
+"""Stands for a number that the defaults leave open; it stays open if no rule makes this smaller."""
