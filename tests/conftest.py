@@ -3,6 +3,8 @@
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:  # each process of several has one core
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 from pathlib import Path
 

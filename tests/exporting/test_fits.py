@@ -27,7 +27,7 @@ def test_a_masked_text_is_padded_and_its_batch_filled_up(tried):
         "sequence_length": "right",
         "num_choices": "right",
     }
-    assert found["sequence_length"].detail.startswith("15, 8, 4 instead of 16: largest difference")
+    assert found["sequence_length"].detail.startswith("1 to 15 instead of 16: largest difference")
 
 
 @pytest.mark.parametrize("architecture", ["fnet", "convbert"])
@@ -39,7 +39,17 @@ def test_a_model_that_sees_padding_is_never_given_any(architecture, tried):
 
 def test_a_model_that_computes_short_texts_in_another_way_is_found_out(tried):
     found = tried("big_bird", "fill-mask")["sequence_length"]
-    assert (found.filled, found.detail.split(" differs")[0]) == (None, "with sequence_length 8 logits")
+    assert (found.filled, found.detail.split(" differs")[0]) == (None, "with sequence_length 14 logits")
+
+
+def test_a_model_that_works_in_steps_is_found_out(tried):
+    """Of 16 tokens 15, 8 and 4 came out right, and 10 did not."""
+    assert tried("canine", "text-classification")["sequence_length"].filled is None
+
+
+def test_of_a_large_axis_some_sizes_are_tried(tried):
+    found = tried("bert", "fill-mask", axes={"sequence_length": 48})["sequence_length"]
+    assert found.detail.startswith("47, 46, 45, 32, 24, 12, 1 instead of 48: largest difference")
 
 
 def test_an_image_must_have_its_size_and_texts_are_counted_apart(tried):

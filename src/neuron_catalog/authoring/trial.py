@@ -37,6 +37,7 @@ BUILDING_ERRORS = (
     ArithmeticError,
     ImportError,
     AssertionError,
+    OSError,
     StrictDataclassError,
 )
 """What the classes of a model raise when its sizes do not agree, or it lacks an input."""

@@ -15,7 +15,11 @@ from neuron_catalog.exporting.subject import PATTERNS, Outputs, Subject
 from neuron_catalog.manifest import AxisFit, Difference, Filling, Plan
 from neuron_catalog.models.fills import Inputs, make_inputs
 from neuron_catalog.models.fitting import cut_back, filled_up, resized
+from neuron_catalog.models.sources import quiet_transformers
 from neuron_catalog.schema.words import DERIVED_DIMS
+
+SMALL = 16
+"""Sizes up to this one are all tried."""
 
 FIRST_SEED = 5 + len(PATTERNS)
 """Beyond those of all checks."""
@@ -24,7 +28,8 @@ FIRST_SEED = 5 + len(PATTERNS)
 def axis_fits(subject: Subject, sides: Iterable[Filling] = ("right", "left")) -> tuple[AxisFit, ...]:
     """Try each axis of the inputs that is larger than one; `sides` is where to put padding, best first."""
     axes = [axis for axis, size in subject.plan.axes.items() if size > 1 and _inputs_with(axis, subject.plan)]
-    return tuple(_fit(axis, subject, tuple(sides)) for axis in axes)
+    with quiet_transformers():  # which tells of each way in which it adapts to a short text
+        return tuple(_fit(axis, subject, tuple(sides)) for axis in axes)
 
 
 def not_tried(plan: Plan, reason: str) -> tuple[AxisFit, ...]:
@@ -90,17 +95,24 @@ def _tried(axis: str, filling: Filling, subject: Subject) -> str:
         tried.append(size)
     if not tried:
         raise RequestError(f"the eager model takes no smaller {axis}")
-    return (
-        f"{', '.join(map(str, tried))} instead of {subject.plan.axes[axis]}: largest difference {worst:.1e}"
-    )
+    every = len(tried) > 2 and tried == list(range(tried[0], tried[-1] - 1, -1))
+    sizes = f"{tried[-1]} to {tried[0]}" if every else ", ".join(map(str, tried))
+    return f"{sizes} instead of {subject.plan.axes[axis]}: largest difference {worst:.1e}"
 
 
 def _smaller(axis: str, plan: Plan) -> list[int]:
-    """Sizes to try: one less, half and a quarter, as far as what must be in a row still is."""
+    """Sizes to try: all of a small axis, else those just below, and parts of it.
+
+    Models that work in steps, such as of four tokens, take sizes between two steps in another way: canine is
+    right with 15, 8 and 4 of 16 tokens, and wrong with 10. What must be in a row stays in it.
+    """
     size = plan.axes[axis]
+    few = range(size - 1, 0, -1)
+    parts = (size - 1, size - 2, size - 3, 2 * size // 3, size // 2, size // 4, 1)
     meant = [t.placeholders + len(t.marks) + 2 for t in plan.inputs if axis in t.axes and t.placeholders]
     least = 1 if _counts_rows(axis, plan) else max(meant, default=1)
-    return [each for each in dict.fromkeys((size - 1, size // 2, size // 4)) if least <= each < size]
+    tried = few if size <= SMALL else dict.fromkeys(parts)
+    return [each for each in tried if least <= each < size]
 
 
 def _through(

@@ -232,7 +232,7 @@ def copy_matching(source: Path, patterns: tuple[str, ...], target: Path) -> None
 
 @contextmanager
 def hub_errors(model: str, done: str = "read") -> Iterator[None]:
-    """Turn what loading may raise into one sentence of cause and one of remedy; `done` says what was tried."""
+    """Turn what may be raised into one sentence of cause and one of remedy; `done` is what was tried."""
     try:
         yield
     except SafetensorError as error:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import weakref
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any, ClassVar, Self, cast
 
 import torch
@@ -15,9 +16,11 @@ from torch import Tensor
 from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig
 from transformers.utils import ModelOutput
 
+from neuron_catalog.catalog.index import load_catalog
 from neuron_catalog.errors import RequestError, UsageError
 from neuron_catalog.exporting.exporter import export as export_model
 from neuron_catalog.exporting.publish import publication
+from neuron_catalog.exporting.request import ExportRequest
 from neuron_catalog.manifest import MANIFEST_NAME, Manifest
 from neuron_catalog.models.sources import HubAccess, hub_errors, quiet_transformers
 from neuron_catalog.runtime.answers import Answers
@@ -44,13 +47,11 @@ class NeuronModel:
         folder: Path,
         compiled: CompiledModel,
         config: PretrainedConfig,
-        owner: TemporaryDirectory[str] | None = None,
     ) -> None:
         self.folder = folder
         self.compiled = compiled
         self.config = config
         self.name_or_path = self.config.name_or_path = str(folder)
-        self._owner = owner  # an export that is not saved yet lives as long as the model
         self._answers = Answers.of(compiled.manifest.returns)
 
     @classmethod
@@ -82,19 +83,17 @@ class NeuronModel:
         """
         cache = None if cache_dir is None else str(cache_dir)
         hub = HubAccess(revision=revision, token=token, cache_dir=cache)
-        owner = None
-        if export:
-            owner = TemporaryDirectory(prefix="neuron-catalog-")
-            request = export_request(str(model_id), task or cls.task or None, hub, more)
-            folder = export_model(replace(request, out=Path(owner.name) / "model")).folder
-        else:
+        unsaved = _export(cls, export_request(str(model_id), task, hub, more)) if export else None
+        if unsaved is None:
             require_none(more)
-            folder = artifact_folder(str(model_id), hub)
+        folder = unsaved or artifact_folder(str(model_id), hub)
         chosen = cls._class_for(Manifest.read(folder), str(model_id))
         compiled = CompiledModel.load(folder, truncate=truncate, workers=num_workers)
         config = _config(folder)
         eager_class = next(iter(config.architectures or ()), chosen.__name__)
-        model: Self = _bearing(cast("Any", chosen), eager_class)(folder, compiled, config, owner)
+        model: Self = _bearing(cast("Any", chosen), eager_class)(folder, compiled, config)
+        if unsaved:
+            weakref.finalize(model, shutil.rmtree, unsaved.parent, ignore_errors=True)
         return model
 
     @classmethod
@@ -244,6 +243,24 @@ class NeuronModel:
             raise RequestError(
                 f"The artifact was exported without {option}.", f"Export it again with {option}=True."
             )
+
+
+def _export(cls: type[NeuronModel], request: ExportRequest) -> Path:
+    """Export into a folder of its own, which whoever called removes.
+
+    Raises:
+        UsageError: if another task is asked for than that of the class.
+    """
+    if cls.task and request.task and load_catalog().task_name(request.task) != cls.task:
+        raise UsageError(f"{cls.__name__} is for {cls.task}, not for {request.task}.", "Leave the task out.")
+    place = Path(mkdtemp(prefix="neuron-catalog-"))
+    try:
+        return export_model(
+            replace(request, task=request.task or cls.task or None, out=place / "model")
+        ).folder
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
 
 
 @cache
