@@ -59,11 +59,11 @@ def model_types(catalog: Catalog) -> dict[str, Any]:
     failed = {name: found["reason"] for name, found in outcomes.items() if "reason" in found}
     parts = [name for name, reason in failed.items() if "has no class for any task" in reason]
     return {
-        "transformers": json.loads(first)["transformers"],
+        **json.loads(first),
         "reproducible": reproducible,
         "others": sorted(set(own) - set(reproducible)),
         "missing": [(n, shown(r)) for n, r in sorted(failed.items()) if n not in own and n not in parts],
-        "parts": len(parts),
+        "parts": parts,
     }
 
 
