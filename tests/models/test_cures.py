@@ -41,7 +41,7 @@ def test_with_the_cure_it_is_saved_and_computes_the_same(tmp_path):
     with cured(layer, ["plain_autograd"]):
         graph = torchscript.compile(layer, {"forward": (torch.ones(2),)})
         torchscript.save(graph, tmp_path / "graph.pt")
-    (given,) = torchscript.load(tmp_path / "graph.pt", ["forward"])["forward"](value)
+    (given,) = torchscript.load(tmp_path / "graph.pt", ["forward"]).graphs["forward"](value)
     assert torch.equal(given, layer(value)[0])
 
 
@@ -69,7 +69,7 @@ def test_padding_computed_from_a_shape_reaches_the_convolution_as_an_integer():
         assert torch.Tensor in seen
         seen.clear()
         with cured(layer, ["integer_padding"]):
-            graph = torchscript.compile(layer, {"forward": (value,)})
+            graph = torchscript.compile(layer, {"forward": (value,)}).graphs["forward"]
         assert set(seen) == {int}
     assert torch.equal(graph(2 * value)[0], layer(2 * value)[0])
 
@@ -94,6 +94,6 @@ def test_a_size_is_rounded_as_without_a_trace():
     with pytest.raises(CompileError, match="__round__"):
         torchscript.compile(layer, {"forward": (value,)})
     with cured(layer, ["rounded_shapes"]):
-        graph = torchscript.compile(layer, {"forward": (value,)})
+        graph = torchscript.compile(layer, {"forward": (value,)}).graphs["forward"]
     assert torch.equal(graph(value + 1)[0], layer(value + 1)[0])
     assert not hasattr(torch.Tensor, "__round__")

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from neuron_catalog.errors import RequestError
-from neuron_catalog.exporting.backends.protocol import Backend
+from neuron_catalog.exporting.backends.protocol import Backend, CompiledGraph
 from neuron_catalog.exporting.comparisons import Tolerance
 from neuron_catalog.exporting.publish import require_space
 from neuron_catalog.exporting.request import Resolved
@@ -77,8 +77,18 @@ def build(resolved: Resolved, folder: Path, on_step: OnStep) -> Built:
 def make_subjects(
     plans: Mapping[str, Plan], model: nn.Module, backend: Backend, path: Path, seed: int
 ) -> dict[str, Subject]:
-    """Load saved graphs and put each beside the eager model they were made from; the model is not copied."""
-    graphs = backend.load(path, plans)
+    """Load saved graphs and put each beside the eager model they were made from."""
+    return subjects_of(plans, model, backend, backend.load(path, plans).graphs, seed)
+
+
+def subjects_of(
+    plans: Mapping[str, Plan],
+    model: nn.Module,
+    backend: Backend,
+    graphs: Mapping[str, CompiledGraph],
+    seed: int,
+) -> dict[str, Subject]:
+    """Put each graph beside the eager model that it should equal; the model is not copied."""
     wrapper = WRAPPERS[next(iter(plans.values())).wrapper]
     return {
         name: Subject(

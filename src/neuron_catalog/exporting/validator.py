@@ -25,16 +25,22 @@ from neuron_catalog.exporting.subject import PATTERNS, Outputs, Subject
 from neuron_catalog.manifest import Check, Difference, InputTensor, Plan
 from neuron_catalog.models.fills import changed, make_inputs, over
 from neuron_catalog.models.fitting import resized
+from neuron_catalog.models.sources import quiet_transformers
 
 
 def validate(subject: Subject) -> tuple[Check, ...]:
-    """Run every check that applies, in order, and return all outcomes.
+    """Run every check that applies, in order and without notices of transformers; return all outcomes.
 
     When the signature is wrong no value can be compared, so the others are recorded as not run.
 
     Raises:
         RequestError: if the eager model refuses the inputs or is not deterministic.
     """
+    with quiet_transformers():
+        return _outcomes(subject)
+
+
+def _outcomes(subject: Subject) -> tuple[Check, ...]:
     subject.require_deterministic()
     first = check_signature(subject)
     outcomes = [first]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neuron_catalog.errors import RequestError, nearest
 from neuron_catalog.exporting import backends
-from neuron_catalog.exporting.backends.protocol import CompiledGraph
+from neuron_catalog.exporting.backends.protocol import Program
 from neuron_catalog.manifest import ConstantTensor, InputTensor, Manifest
 from neuron_catalog.models.fills import make_inputs
 from neuron_catalog.runtime.bucket import Bucket, Misfit, Sizes
@@ -29,17 +29,13 @@ class CompiledModel:
     """
 
     def __init__(
-        self,
-        manifest: Manifest,
-        graphs: Mapping[str, CompiledGraph],
-        *,
-        truncate: bool = False,
-        workers: int = 1,
+        self, manifest: Manifest, program: Program, *, truncate: bool = False, workers: int = 1
     ) -> None:
         self.manifest = manifest
+        self.program = program
         self.truncate = truncate
         each = ThreadPoolExecutor(workers, "neuron-catalog").map if workers > 1 else map
-        self._buckets = tuple(Bucket.of(graph, graphs[graph.name], each) for graph in manifest.graphs)
+        self._buckets = tuple(Bucket.of(graph, program.graphs[graph.name], each) for graph in manifest.graphs)
         self._largest = self._buckets[-1]
         plan = manifest.plan
         self._inputs = {tensor.name: (tensor, getattr(torch, tensor.dtype)) for tensor in plan.inputs}
@@ -57,8 +53,8 @@ class CompiledModel:
         manifest = Manifest.read(folder)
         manifest.require_intact(folder)
         _, backend = backends.choose(manifest.backend.name)
-        graphs = backend.load(folder / manifest.file, [graph.name for graph in manifest.graphs])
-        return cls(manifest, graphs, truncate=truncate, workers=workers)
+        program = backend.load(folder / manifest.file, [graph.name for graph in manifest.graphs])
+        return cls(manifest, program, truncate=truncate, workers=workers)
 
     def __call__(self, **inputs: Tensor | None) -> dict[str, Tensor]:
         """Run the graph on tensors by name; see `run`."""

@@ -11,7 +11,6 @@ from tempfile import mkdtemp
 from typing import Any, ClassVar, Self, cast
 
 import torch
-from huggingface_hub import HfApi
 from torch import Tensor
 from transformers import CONFIG_MAPPING, AutoConfig, PretrainedConfig
 from transformers.utils import ModelOutput
@@ -19,14 +18,15 @@ from transformers.utils import ModelOutput
 from neuron_catalog.catalog.index import load_catalog
 from neuron_catalog.errors import RequestError, UsageError
 from neuron_catalog.exporting.exporter import export as export_model
-from neuron_catalog.exporting.publish import publication
 from neuron_catalog.exporting.request import ExportRequest
-from neuron_catalog.manifest import MANIFEST_NAME, Manifest
-from neuron_catalog.models.sources import HubAccess, hub_errors, quiet_transformers
+from neuron_catalog.manifest import Manifest
+from neuron_catalog.models.sources import HubAccess, quiet_transformers
 from neuron_catalog.runtime.answers import Answers
 from neuron_catalog.runtime.arguments import OPTIONS, export_request, require_none
 from neuron_catalog.runtime.base import CompiledModel
 from neuron_catalog.runtime.folder import artifact_folder
+from neuron_catalog.runtime.replacement import Weights, replace_weights
+from neuron_catalog.runtime.saving import save, upload
 
 
 class NeuronModel:
@@ -52,6 +52,7 @@ class NeuronModel:
         self.compiled = compiled
         self.config = config
         self.name_or_path = self.config.name_or_path = str(folder)
+        self._replaced = False
         self._answers = Answers.of(compiled.manifest.returns)
 
     @classmethod
@@ -166,18 +167,28 @@ class NeuronModel:
         self.compiled.warm_up(times)
         return self
 
+    def replace_weights(self, weights: Weights) -> Self:
+        """Take the weights of a checkpoint or state dict of the same config, and run all checks again.
+
+        Raises:
+            RequestError: if the backend compiles weights in, or they do not fit.
+            VerificationError: if a check fails; then the old weights are back.
+        """
+        self.compiled.manifest = replace_weights(self.compiled, weights, self.config)
+        self._replaced = True
+        return self
+
     def save_pretrained(self, save_directory: str | Path, *, overwrite: bool = False) -> Path:
         """Write the artifact, byte for byte as it was exported, into a folder; return the folder.
+
+        If weights were replaced, the graphs are written anew, with the outcomes of the checks of that day.
 
         Raises:
             RequestError: if the folder is not empty, or cannot be written.
             VerificationError: if a file was altered since it was loaded.
         """
         target = Path(save_directory)
-        self.manifest.require_intact(self.folder)
-        with publication(target, overwrite) as folder:
-            for name in (*self.manifest.files, MANIFEST_NAME):
-                shutil.copyfile(self.folder / name, folder / name)
+        save(self.compiled, self.folder, target, overwrite=overwrite, anew=self._replaced)
         return target
 
     def push_to_hub(
@@ -197,16 +208,9 @@ class NeuronModel:
             RequestError: if the hub refuses, or cannot be reached.
         """
         folder = self.save_pretrained(save_directory, overwrite=True)
-        api = HfApi(token=token)
-        with hub_errors(repository_id, "written"):
-            api.create_repo(repository_id, private=private, exist_ok=True)
-            commit = api.upload_folder(
-                repo_id=repository_id,
-                folder_path=folder,
-                revision=revision,
-                commit_message=f"Upload {self.manifest.plan.architecture} for {self.manifest.plan.task}",
-            )
-        return str(commit.commit_url)
+        plan = self.manifest.plan
+        message = f"Upload {plan.architecture} for {plan.task}"
+        return upload(folder, repository_id, message, private=private, token=token, revision=revision)
 
     def eval(self) -> Self:
         """Return itself: a compiled graph knows no other mode."""

@@ -5,11 +5,13 @@ Nothing outside this folder imports a backend's own packages.
 
 from __future__ import annotations
 
+from typing import cast
+
 from neuron_catalog.errors import RequestError, nearest
 from neuron_catalog.exporting.backends import torchscript
 from neuron_catalog.exporting.backends.protocol import Backend
 
-BACKENDS: dict[str, Backend] = {"torchscript": torchscript}
+BACKENDS: dict[str, Backend] = {"torchscript": cast("Backend", torchscript)}
 """Name → module, the preferred one first."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from pydantic import JsonValue
@@ -18,6 +18,19 @@ CompiledGraph = Callable[..., tuple[Tensor, ...]]
 
 Examples = Mapping[str, tuple[Tensor, ...]]
 """Name of a graph → tensors of the shapes that it is compiled for."""
+
+
+class Program(Protocol):
+    """What a backend made of a module: graphs for several sizes with one set of weights."""
+
+    @property
+    def graphs(self) -> Mapping[str, CompiledGraph]:
+        """Name → graph."""
+
+    @property
+    def weights(self) -> Mapping[str, Tensor] | None:
+        """Name in the traced module → tensor to overwrite, with `requires_grad` if it is a parameter; None if
+        they are compiled in."""
 
 
 class Backend(Protocol):
@@ -44,21 +57,21 @@ class Backend(Protocol):
     def unsupported(self, option: str, value: JsonValue) -> str:
         """Return why this backend cannot honour a compiler option, or an empty string."""
 
-    def compile(self, module: nn.Module, examples: Examples) -> Any:
+    def compile(self, module: nn.Module, examples: Examples) -> Program:
         """Compile `module` once for each set of shapes; the graphs share one set of weights.
 
         Raises:
             CompileError: with the cause, if the compiler refuses.
         """
 
-    def save(self, program: Any, path: Path) -> None:
-        """Write what `compile` returned.
+    def save(self, program: Program, path: Path) -> None:
+        """Write all graphs and their weights into one file.
 
         Raises:
             RequestError: if it cannot be written.
         """
 
-    def load(self, path: Path, names: Iterable[str]) -> dict[str, CompiledGraph]:
+    def load(self, path: Path, names: Iterable[str]) -> Program:
         """Read the graphs of these names.
 
         Raises:

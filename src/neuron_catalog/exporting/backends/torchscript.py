@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -54,16 +56,44 @@ def unsupported(option: str, value: JsonValue) -> str:
     return "" if value in neutral else f"it runs in float32 on the CPU, so {option} can only be {neutral[0]}"
 
 
-def compile(module: nn.Module, examples: Examples) -> torch.jit.ScriptModule:
+@dataclass(frozen=True)
+class TorchScriptProgram:
+    """A script module with a method for each graph. They run without recording gradients."""
+
+    module: torch.jit.ScriptModule
+    names: tuple[str, ...]
+
+    @cached_property
+    def graphs(self) -> dict[str, CompiledGraph]:
+        return {name: _without_gradients(self._method(name)) for name in self.names}
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        return {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
+
+    def _method(self, name: str) -> CompiledGraph:
+        return self.module if name == "forward" else getattr(self.module, name)
+
+
+def _without_gradients(method: CompiledGraph) -> CompiledGraph:
+    def run(*tensors: Tensor) -> tuple[Tensor, ...]:
+        with torch.no_grad():
+            return method(*tensors)
+
+    return run
+
+
+def compile(module: nn.Module, examples: Examples) -> TorchScriptProgram:
     """Trace `module` once for each set of shapes; weights are shared with it, not copied."""
     try:
         with torch.no_grad(), _quiet_jit(), _named(module, examples):
-            return torch.jit.trace_module(module, dict(examples), check_trace=False, strict=True)  # type: ignore[no-any-return,no-untyped-call]
+            traced = torch.jit.trace_module(module, dict(examples), check_trace=False, strict=True)  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise CompileError(
             f"torch.jit.trace failed: {first_line(error)}",
             "Add --debug for the place in the model's code.",
         ) from error
+    return TorchScriptProgram(traced, tuple(examples))
 
 
 @contextmanager
@@ -79,11 +109,11 @@ def _named(module: nn.Module, examples: Examples) -> Iterator[None]:
             delattr(module, name)
 
 
-def save(program: torch.jit.ScriptModule, path: Path) -> None:
+def save(program: TorchScriptProgram, path: Path) -> None:
     """Write code and weights into one file; tied weights are stored once."""
     try:
         with _quiet_jit():
-            torch.jit.save(program, str(path))
+            torch.jit.save(program.module, str(path))
     except RuntimeError as error:
         if "Could not export" in str(error):
             raise CompileError(
@@ -93,28 +123,18 @@ def save(program: torch.jit.ScriptModule, path: Path) -> None:
         raise OSError(f"torch.jit.save: {first_line(error)}") from error
 
 
-def load(path: Path, names: Iterable[str]) -> dict[str, CompiledGraph]:
+def load(path: Path, names: Iterable[str]) -> TorchScriptProgram:
     """Read graphs onto the CPU; they share their weights."""
     try:
         with _quiet_jit():
-            program = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+            module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
         raise RequestError(f"{path} is no TorchScript file: {first_line(error)}", "Export again.") from error
-    missing = [name for name in names if not hasattr(program, name)]
+    program = TorchScriptProgram(module, tuple(names))
+    missing = [name for name in program.names if not hasattr(module, name)]
     if missing:
         raise RequestError(f"{path} has no graph {missing[0]!r}.", "Export again.")
-    return {name: _NoGrad(program, name) for name in names}
-
-
-class _NoGrad:
-    """Runs a loaded graph without recording gradients."""
-
-    def __init__(self, program: torch.jit.ScriptModule, name: str) -> None:
-        self._graph = program if name == "forward" else getattr(program, name)
-
-    def __call__(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        with torch.no_grad():
-            return self._graph(*tensors)  # type: ignore[no-any-return]
+    return program
 
 
 @contextmanager

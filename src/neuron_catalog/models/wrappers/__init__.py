@@ -22,6 +22,9 @@ Oracle = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 class Wrapper(Protocol):
     """What each wrapper module offers."""
 
+    PREFIX: str
+    """What stands before the names of the model's weights in the module to trace."""
+
     def module(self, model: nn.Module, plan: Plan) -> nn.Module:
         """Return the module to trace."""
 

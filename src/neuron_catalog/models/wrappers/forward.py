@@ -13,6 +13,8 @@ from neuron_catalog.errors import RequestError
 from neuron_catalog.manifest import Plan
 from neuron_catalog.models.arguments import fixed_arguments
 
+PREFIX = "model."
+
 
 class ForwardGraph(nn.Module):
     """Takes the plan's inputs by position and returns its outputs as a flat tuple."""

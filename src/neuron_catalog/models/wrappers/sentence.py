@@ -28,6 +28,9 @@ OUTPUTS = {
 KEYS = frozenset(key for _, key in OUTPUTS.values())
 
 
+PREFIX = "pipeline."
+
+
 class SentenceGraph(nn.Module):
     """Takes the plan's inputs by position and returns its outputs as a flat tuple."""
 

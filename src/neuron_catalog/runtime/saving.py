@@ -1,0 +1,63 @@
+"""Write a loaded artifact into a folder, or to the hub."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from huggingface_hub import HfApi
+
+from neuron_catalog.exporting import backends
+from neuron_catalog.exporting.publish import publication, require_space
+from neuron_catalog.manifest import MANIFEST_NAME, Manifest, record_file
+from neuron_catalog.models.sources import hub_errors
+from neuron_catalog.runtime.base import CompiledModel
+
+
+def save(compiled: CompiledModel, source: Path, target: Path, *, overwrite: bool, anew: bool) -> None:
+    """Copy an artifact byte for byte; with `anew`, write its graphs as they are in memory.
+
+    Raises:
+        RequestError: if `target` is taken, or cannot be written.
+        VerificationError: if a file of `source` was altered since it was loaded.
+    """
+    manifest = Manifest.read(source)
+    manifest.require_intact(source)
+    with publication(target, overwrite) as folder:
+        for name in (*manifest.files, MANIFEST_NAME):
+            shutil.copyfile(source / name, folder / name)
+        if anew:
+            _write_graphs(compiled, folder)
+
+
+def _write_graphs(compiled: CompiledModel, folder: Path) -> None:
+    manifest = compiled.manifest
+    path = folder / manifest.file
+    _, backend = backends.choose(manifest.backend.name)
+    require_space(path, manifest.source.weights_bytes)
+    backend.save(compiled.program, path)
+    files = {**manifest.files, manifest.file: record_file(path)}
+    manifest.model_copy(update={"files": files}).write(folder)
+
+
+def upload(
+    folder: Path,
+    repository_id: str,
+    message: str,
+    *,
+    private: bool | None,
+    token: str | None,
+    revision: str | None,
+) -> str:
+    """Upload a folder to a repository of the hub, made if need be; return the address of the commit.
+
+    Raises:
+        RequestError: if the hub refuses, or cannot be reached.
+    """
+    api = HfApi(token=token)
+    with hub_errors(repository_id, "written"):
+        api.create_repo(repository_id, private=private, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=repository_id, folder_path=folder, revision=revision, commit_message=message
+        )
+    return str(commit.commit_url)
