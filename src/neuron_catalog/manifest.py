@@ -6,13 +6,14 @@ or to repeat its validation, is in `neuron_catalog.json`; neither catalog nor ex
 
 from __future__ import annotations
 
-import hashlib
+import json
 from pathlib import Path
 from typing import Literal
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from neuron_catalog.digests import FileRecord, alteration
 from neuron_catalog.errors import RequestError, VerificationError
 
 MANIFEST_NAME = "neuron_catalog.json"
@@ -189,11 +190,8 @@ class SourceRecord(Record):
     """Weights that the checkpoint lacks; no exported output depends on them."""
 
 
-class FileRecord(Record):
-    """Size and digest of one file of the artifact."""
-
-    bytes: int
-    sha256: str
+FORMAT = 1
+"""Version of the manifest that is written, and the only one that is read."""
 
 
 class Manifest(Record):
@@ -242,8 +240,14 @@ class Manifest(Record):
                 f"{folder} is no exported artifact: it has no {MANIFEST_NAME}.",
                 "Give the folder that `neuron-catalog export` wrote.",
             )
+        content = path.read_bytes()
+        if (written := _format_of(content)) > FORMAT:
+            raise RequestError(
+                f"{path} was written by a newer neuron-catalog: its format is {written}, not {FORMAT}.",
+                "Upgrade neuron-catalog.",
+            )
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(content)
         except pydantic.ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"])) or "the file"
@@ -257,7 +261,7 @@ class Manifest(Record):
         return tuple(
             sentence
             for name, recorded in self.files.items()
-            if (sentence := _alteration(folder / name, recorded))
+            if (sentence := alteration(folder / name, recorded))
         )
 
     def require_intact(self, folder: Path) -> None:
@@ -274,18 +278,11 @@ class Manifest(Record):
             )
 
 
-def _alteration(path: Path, recorded: FileRecord) -> str:
-    if not path.is_file():
-        return f"{path.name} is missing"
-    if path.stat().st_size != recorded.bytes:
-        return f"{path.name} has {path.stat().st_size} bytes, not {recorded.bytes}"
-    if record_file(path) != recorded:
-        return f"{path.name} has another digest"
-    return ""
-
-
-def record_file(path: Path) -> FileRecord:
-    """Return size and SHA-256 of a file, reading it in pieces."""
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return FileRecord(bytes=path.stat().st_size, sha256=digest)
+def _format_of(content: bytes) -> int:
+    """Return the format that a manifest says it has; 0 if it says none."""
+    try:
+        said = json.loads(content)
+    except ValueError:
+        return 0
+    found = said.get("format") if isinstance(said, dict) else None
+    return found if isinstance(found, int) else 0

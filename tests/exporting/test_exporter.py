@@ -43,7 +43,9 @@ def test_tiny_export_tells_what_it_did_and_leaves_a_whole_artifact(run, tmp_path
     assert "random weights of seed 0" in lines[1]
     assert '-[✓] output "logits":' in out
     assert "all values close on 3 fresh inputs (seeds 1, 2, 3)" in out
-    assert lines[-1].startswith("Saved to esm_neuron. Load it in Python with: neuron_catalog.load_artifact(")
+    assert lines[-1].startswith(
+        "Saved to esm_neuron. Load it in Python with: NeuronAutoModel.from_pretrained("
+    )
     assert names(tmp_path) == ["esm_neuron"]
     assert names(tmp_path / "esm_neuron") == ["config.json", "model.pt", "neuron_catalog.json"]
 

@@ -281,5 +281,5 @@ def _print_export(exported: Exported, resolved: Resolved) -> None:
     print_checks(manifest)
     say(
         f"Saved to {exported.folder}. Load it in Python with: "
-        f'neuron_catalog.load_artifact("{exported.folder}")'
+        f'NeuronAutoModel.from_pretrained("{exported.folder}")'
     )

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from neuron_catalog.catalog.index import Catalog, load_catalog
+from neuron_catalog.digests import record_file
 from neuron_catalog.exporting.build import Built, OnStep, build
 from neuron_catalog.exporting.fits import axis_fits, not_tried
 from neuron_catalog.exporting.publish import publication, require_free
@@ -25,7 +26,6 @@ from neuron_catalog.manifest import (
     Graph,
     Manifest,
     Plan,
-    record_file,
 )
 from neuron_catalog.models.fills import make_inputs
 from neuron_catalog.models.wrappers import WRAPPERS

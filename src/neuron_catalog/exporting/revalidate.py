@@ -55,7 +55,7 @@ def validate_model_outputs(artifact: Path, model: nn.Module, atol: float | None 
     """
     manifest = Manifest.read(artifact)
     manifest.require_intact(artifact)
-    _, backend = backends.choose(manifest.backend.name)
+    backend = backends.backend_of(manifest)
     graphs = {graph.name: graph for graph in manifest.graphs}
     plans = {name: _bounded(graph.plan, atol) for name, graph in graphs.items()}
     subjects = make_subjects(plans, model, backend, artifact / manifest.file, manifest.seed)

@@ -52,8 +52,9 @@ class CompiledModel:
         folder = Path(folder)
         manifest = Manifest.read(folder)
         manifest.require_intact(folder)
-        _, backend = backends.choose(manifest.backend.name)
-        program = backend.load(folder / manifest.file, [graph.name for graph in manifest.graphs])
+        program = backends.backend_of(manifest).load(
+            folder / manifest.file, [graph.name for graph in manifest.graphs]
+        )
         return cls(manifest, program, truncate=truncate, workers=workers)
 
     def __call__(self, **inputs: Tensor | None) -> dict[str, Tensor]:

@@ -44,7 +44,7 @@ def replace_weights(compiled: CompiledModel, weights: Weights, config: Pretraine
     source = _source(weights, manifest, config)
     eager = source.load(manifest.plan)
     new = _by_graph_name(eager, own, manifest.plan)
-    _, backend = backends.choose(manifest.backend.name)
+    backend = backends.backend_of(manifest)
     with _overwritten(own, new):
         plans = {graph.name: graph.plan for graph in manifest.graphs}
         subjects = subjects_of(plans, eager.module, backend, compiled.program.graphs, manifest.seed)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
+from neuron_catalog.digests import record_file
 from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.publish import publication, require_space
-from neuron_catalog.manifest import MANIFEST_NAME, Manifest, record_file
+from neuron_catalog.manifest import MANIFEST_NAME, Manifest
 from neuron_catalog.models.sources import hub_errors
 from neuron_catalog.runtime.base import CompiledModel
 
@@ -33,9 +34,8 @@ def save(compiled: CompiledModel, source: Path, target: Path, *, overwrite: bool
 def _write_graphs(compiled: CompiledModel, folder: Path) -> None:
     manifest = compiled.manifest
     path = folder / manifest.file
-    _, backend = backends.choose(manifest.backend.name)
     require_space(path, manifest.source.weights_bytes)
-    backend.save(compiled.program, path)
+    backends.backend_of(manifest).save(compiled.program, path)
     files = {**manifest.files, manifest.file: record_file(path)}
     manifest.model_copy(update={"files": files}).write(folder)
 

