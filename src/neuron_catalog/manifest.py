@@ -199,7 +199,7 @@ class Manifest(Record):
 
     format: Literal[1] = 1
     neuron_catalog: str
-    """Version of this package."""
+    """Version of this package; empty for an artifact of optimum-neuron, which has no manifest of its own."""
     file: str
     """Name of the file with all graphs, which share one set of weights."""
     graphs: tuple[Graph, ...]

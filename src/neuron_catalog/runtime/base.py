@@ -16,6 +16,7 @@ from neuron_catalog.exporting.backends.protocol import Program
 from neuron_catalog.manifest import ConstantTensor, InputTensor, Manifest
 from neuron_catalog.models.fills import make_inputs
 from neuron_catalog.runtime.bucket import Bucket, Misfit, Sizes
+from neuron_catalog.runtime.foreign import manifest_of
 
 NEVER_PADDED = "Such an input is never padded or cut: give this very size, or export another."
 
@@ -50,7 +51,11 @@ class CompiledModel:
             VerificationError: if a file was altered.
         """
         folder = Path(folder)
-        manifest = Manifest.read(folder)
+        return cls.of(manifest_of(folder), folder, truncate=truncate, workers=workers)
+
+    @classmethod
+    def of(cls, manifest: Manifest, folder: Path, *, truncate: bool = False, workers: int = 1) -> Self:
+        """Load the graphs that a manifest describes; see `load`."""
         manifest.require_intact(folder)
         program = backends.backend_of(manifest).load(
             folder / manifest.file, [graph.name for graph in manifest.graphs]

@@ -10,6 +10,7 @@ from huggingface_hub.errors import EntryNotFoundError
 from neuron_catalog.errors import RequestError
 from neuron_catalog.manifest import MANIFEST_NAME
 from neuron_catalog.models.sources import HubAccess, hub_errors, require_folder_or_id
+from neuron_catalog.runtime.foreign import is_foreign
 
 EXPORT_FIRST = "Add export=True to export it first, or run `neuron-catalog export --model {0}`."
 
@@ -25,21 +26,21 @@ def artifact_folder(model_id: str, hub: HubAccess) -> Path:
     if not folder.is_dir():
         with hub_errors(model_id):
             try:
-                _manifest(model_id, hub)
+                _fetched(model_id, MANIFEST_NAME, hub)
             except EntryNotFoundError:
-                raise _no_artifact(model_id, "the repository") from None
+                config = Path(_fetched(model_id, "config.json", hub))
+                if not is_foreign(config.parent):
+                    raise _no_artifact(model_id, "the repository") from None
             folder = Path(
                 snapshot_download(model_id, revision=hub.revision, token=hub.token, cache_dir=hub.cache_dir)
             )
-    if not (folder / MANIFEST_NAME).is_file() and (folder / "config.json").is_file():
+    if not ((folder / MANIFEST_NAME).is_file() or is_foreign(folder)) and (folder / "config.json").is_file():
         raise _no_artifact(model_id, "the folder")
     return folder
 
 
-def _manifest(model_id: str, hub: HubAccess) -> str:
-    return hf_hub_download(
-        model_id, MANIFEST_NAME, revision=hub.revision, token=hub.token, cache_dir=hub.cache_dir
-    )
+def _fetched(model_id: str, name: str, hub: HubAccess) -> str:
+    return hf_hub_download(model_id, name, revision=hub.revision, token=hub.token, cache_dir=hub.cache_dir)
 
 
 def _no_artifact(model_id: str, what: str) -> RequestError:

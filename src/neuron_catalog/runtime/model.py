@@ -25,6 +25,7 @@ from neuron_catalog.runtime.answers import Answers
 from neuron_catalog.runtime.arguments import OPTIONS, export_request, require_none
 from neuron_catalog.runtime.base import CompiledModel
 from neuron_catalog.runtime.folder import artifact_folder
+from neuron_catalog.runtime.foreign import manifest_of
 from neuron_catalog.runtime.replacement import Weights, replace_weights
 from neuron_catalog.runtime.saving import save, upload
 
@@ -88,8 +89,9 @@ class NeuronModel:
         if unsaved is None:
             require_none(more)
         folder = unsaved or artifact_folder(str(model_id), hub)
-        chosen = cls._class_for(Manifest.read(folder), str(model_id))
-        compiled = CompiledModel.load(folder, truncate=truncate, workers=num_workers)
+        manifest = manifest_of(folder)
+        chosen = cls._class_for(manifest, str(model_id))
+        compiled = CompiledModel.of(manifest, folder, truncate=truncate, workers=num_workers)
         config = _config(folder)
         eager_class = next(iter(config.architectures or ()), chosen.__name__)
         model: Self = _bearing(cast("Any", chosen), eager_class)(folder, compiled, config)

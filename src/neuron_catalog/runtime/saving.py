@@ -8,6 +8,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from neuron_catalog.digests import record_file
+from neuron_catalog.errors import RequestError
 from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.publish import publication, require_space
 from neuron_catalog.manifest import MANIFEST_NAME, Manifest
@@ -19,9 +20,14 @@ def save(compiled: CompiledModel, source: Path, target: Path, *, overwrite: bool
     """Copy an artifact byte for byte; with `anew`, write its graphs as they are in memory.
 
     Raises:
-        RequestError: if `target` is taken, or cannot be written.
+        RequestError: if `target` is taken or cannot be written, or the artifact is not ours.
         VerificationError: if a file of `source` was altered since it was loaded.
     """
+    if not compiled.manifest.neuron_catalog:
+        raise RequestError(
+            f"{source} was exported by optimum-neuron and can only be read.",
+            "Copy the folder, or export anew.",
+        )
     manifest = Manifest.read(source)
     manifest.require_intact(source)
     with publication(target, overwrite) as folder:
