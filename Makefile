@@ -30,6 +30,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/generate_schemas.py --check
+	$(BIN)/python tools/generate_runtime_classes.py --check
 	$(BIN)/python tools/generate_pages.py --check
 	$(BIN)/python tools/generate_code_pages.py --check
 	$(BIN)/neuron-catalog check
@@ -52,6 +53,7 @@ changed: $(READY)
 
 schemas: $(READY)
 	$(BIN)/python tools/generate_schemas.py
+	$(BIN)/python tools/generate_runtime_classes.py
 
 evidence: $(READY)
 	$(BIN)/neuron-catalog selftest --jobs $(JOBS) --resume $(JOURNAL) --record

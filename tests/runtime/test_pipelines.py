@@ -136,6 +136,15 @@ CASES = [
         files=images_of("SegformerImageProcessor", 64, do_reduce_labels=False),
     ),
     Case(
+        "image-segmentation",
+        "universal-segmentation",
+        picture(),
+        "maskformer",
+        sizes={"batch_size": 1, "height": 64, "width": 64},
+        asked={"subtask": "semantic"},
+        files=images_of("MaskFormerImageProcessor", 64),
+    ),
+    Case(
         "object-detection",
         "object-detection",
         picture(),
