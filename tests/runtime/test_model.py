@@ -215,6 +215,13 @@ def test_an_unsaved_export_is_gone_with_its_model(folder):
     assert not place.exists()
 
 
+def test_an_export_that_fails_leaves_nothing(folder, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(RequestError):
+        NeuronModelForMaskedLM.from_pretrained(folder, export=True, batch_size=1, sequence_length=9999)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_full_folder_is_not_overwritten_unawares(model, tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(RequestError, match="is not empty"):

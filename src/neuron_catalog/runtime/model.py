@@ -43,17 +43,13 @@ class NeuronModel:
     """The class of transformers that it stands for."""
     base_model_prefix: ClassVar[str] = ""
 
-    def __init__(
-        self,
-        folder: Path,
-        compiled: CompiledModel,
-        config: PretrainedConfig,
-    ) -> None:
+    def __init__(self, folder: Path, compiled: CompiledModel, config: PretrainedConfig) -> None:
         self.folder = folder
         self.compiled = compiled
         self.config = config
         self.name_or_path = self.config.name_or_path = str(folder)
         self._replaced = False
+        self._scratch: Scratch | None = None
         self._answers = Answers.of(compiled.manifest.returns)
 
     @classmethod
@@ -85,18 +81,19 @@ class NeuronModel:
         """
         cache = None if cache_dir is None else str(cache_dir)
         hub = HubAccess(revision=revision, token=token, cache_dir=cache)
-        unsaved = _export(cls, export_request(str(model_id), task, hub, more)) if export else None
-        if unsaved is None:
+        scratch = Scratch() if export else None
+        if scratch:
+            folder = _exported(cls, export_request(str(model_id), task, hub, more), scratch.path)
+        else:
             require_none(more)
-        folder = unsaved or artifact_folder(str(model_id), hub)
+            folder = artifact_folder(str(model_id), hub)
         manifest = manifest_of(folder)
         chosen = cls._class_for(manifest, str(model_id))
         compiled = CompiledModel.of(manifest, folder, truncate=truncate, workers=num_workers)
         config = _config(folder)
         eager_class = next(iter(config.architectures or ()), chosen.__name__)
         model: Self = _bearing(cast("Any", chosen), eager_class)(folder, compiled, config)
-        if unsaved:
-            weakref.finalize(model, shutil.rmtree, unsaved.parent, ignore_errors=True)
+        model._scratch = scratch
         return model
 
     @classmethod
@@ -251,22 +248,24 @@ class NeuronModel:
             )
 
 
-def _export(cls: type[NeuronModel], request: ExportRequest) -> Path:
-    """Export into a folder of its own, which whoever called removes.
+class Scratch:
+    """A folder that is there as long as this object: where an export lies that is not saved yet."""
+
+    def __init__(self) -> None:
+        self.path = Path(mkdtemp(prefix="neuron-catalog-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+def _exported(cls: type[NeuronModel], request: ExportRequest, place: Path) -> Path:
+    """Export into a folder below a place, and return it.
 
     Raises:
         UsageError: if another task is asked for than that of the class.
     """
     if cls.task and request.task and load_catalog().task_name(request.task) != cls.task:
         raise UsageError(f"{cls.__name__} is for {cls.task}, not for {request.task}.", "Leave the task out.")
-    place = Path(mkdtemp(prefix="neuron-catalog-"))
-    try:
-        return export_model(
-            replace(request, task=request.task or cls.task or None, out=place / "model")
-        ).folder
-    except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
-        raise
+    task = request.task or cls.task or None
+    return export_model(replace(request, task=task, out=place / "model")).folder
 
 
 @cache
@@ -275,10 +274,8 @@ def _bearing(cls: Any, name: str) -> Any:
 
     transformers' pipelines tell what a model can do by the name of its class, and warn of one new to them.
     """
-    qualified = f"{cls.__qualname__}.{name}"
-    return type(
-        name, (cls,), {"__module__": cls.__module__, "__qualname__": qualified, "__doc__": cls.__doc__}
-    )
+    own = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.{name}", "__doc__": cls.__doc__}
+    return type(name, (cls,), own)
 
 
 def _config(folder: Path) -> PretrainedConfig:
