@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from transformers import PretrainedConfig
 
 from neuron_catalog import CompileError
 from neuron_catalog.exporting.backends import torchscript
@@ -80,6 +81,32 @@ def test_the_cure_is_undone_even_after_a_failure():
         assert Doubled.apply is not before
         raise ZeroDivisionError
     assert Doubled.apply == before
+
+
+class Routed(nn.Module):
+    """Sends each number to one of four experts, in a loop over those in use."""
+
+    config = PretrainedConfig(num_experts=4)
+
+    def forward(self, value):
+        chosen = functional.one_hot(value.long() % 4, 4).T
+        out = torch.zeros_like(value)
+        for expert in chosen.sum(-1).greater(0).nonzero():
+            (places,) = torch.where(chosen[expert[0]])
+            out = out.index_add(0, places, value[places] * (expert[0] + 1))
+        return (out,)
+
+
+def test_experts_that_the_traced_tokens_left_out_are_in_the_graph():
+    layer, traced, other = Routed(), torch.tensor([0.0, 1.0, 4.0]), torch.tensor([1.0, 2.0, 3.0])
+    fixed = torchscript.compile(layer, {"forward": (traced,)}).graphs["forward"]
+    with pytest.raises(RuntimeError, match="Expected 2 elements in a list but found 3"):
+        fixed(other)
+    with cured(layer, ["every_expert"]):
+        graph = torchscript.compile(layer, {"forward": (traced,)}).graphs["forward"]
+    for value in (traced, other, torch.tensor([3.0, 3.0, 3.0])):
+        assert torch.equal(graph(value)[0], layer(value)[0])
+    assert torch.Tensor.nonzero(torch.tensor([True, False, False, True])).tolist() == [[0], [3]]
 
 
 class Scaled(nn.Module):

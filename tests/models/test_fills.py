@@ -38,7 +38,7 @@ def text_plan(batch, length, vocab, pad, types):
 plans = st.builds(
     text_plan, st.integers(1, 4), st.integers(1, 24), st.integers(3, 50), st.integers(0, 2), st.integers(1, 3)
 )
-patterns = st.sampled_from(["full", "right_padded", "mixed_lengths"])
+patterns = st.sampled_from(["full", "one_token", "right_padded", "mixed_lengths"])
 
 
 @settings(deadline=None)
@@ -237,3 +237,11 @@ def test_marks_stand_after_the_placeholders_and_nowhere_else():
     for value in (inputs["input_ids"], changed(ids, inputs["input_ids"])):
         assert [(value == each).sum().item() for each in (19, 18, 17)] == [6, 2, 2]
     assert inputs["attention_mask"][:, :7].all()
+
+
+def test_one_token_over_and_over_has_no_padding():
+    plan = text_plan(2, 8, 50, 0, 2)
+    inputs = make_inputs(plan, 3, "one_token")
+    assert len(inputs["input_ids"].unique()) == 1
+    assert bool(inputs["attention_mask"].all())
+    assert inputs["input_ids"][0, 0] != make_inputs(plan, 4, "one_token")["input_ids"][0, 0]

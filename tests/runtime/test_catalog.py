@@ -9,6 +9,7 @@ import datetime
 import json
 import subprocess
 import sys
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import torch
 
 from neuron_catalog.catalog.index import load_catalog
 from neuron_catalog.errors import RequestError
+from neuron_catalog.exporting.comparisons import real
 from neuron_catalog.exporting.exporter import export_resolved, silent
 from neuron_catalog.exporting.request import ExportRequest, resolve
 from neuron_catalog.models.arguments import fixed_arguments
@@ -62,9 +64,11 @@ def prepare(name, task, folder, seen):
     """Export a tiny model, and write what its eager model answers to inputs of several sizes."""
     resolved = any_batch(name, task)
     request = ExportRequest(architecture=name, task=task, out=folder / "model")
-    graph = export_resolved(request, resolved, silent).manifest.graphs[-1]
-    model = resolved.source.load(graph.plan).module
-    torch.save(list(cases(graph, model, seen)), folder / "cases.pt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch tells of slow ways that some models take
+        graph = export_resolved(request, resolved, silent).manifest.graphs[-1]
+        model = resolved.source.load(graph.plan).module
+        torch.save(list(cases(graph, model, seen)), folder / "cases.pt")
 
 
 def cases(graph, model, seen):
@@ -81,6 +85,8 @@ def cases(graph, model, seen):
         else:
             with torch.no_grad():
                 case["expected"] = oracle(inputs)
+            places = {n: torch.arange(v.numel()).reshape(v.shape) for n, v in case["expected"].items()}
+            case["real"] = {n: v.flatten() for n, v in real(places, inputs, plan).items()}
         seen["refused" if unfilled else title] += 1
         yield case | {"inputs": {**inputs, **fixed_arguments_of(plan, inputs)}}
 

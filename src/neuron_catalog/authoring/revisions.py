@@ -57,13 +57,15 @@ def with_cure(draft: Draft, row: Row, head: Head) -> Draft | None:
     return None
 
 
-def with_batched_experts(draft: Draft, row: Row, head: Head) -> Draft | None:
+def with_experts(draft: Draft, row: Row, head: Head) -> Draft | None:
     """Where the trace is another model, its experts may have been fixed to the traced tokens."""
     wrong = any(name in row.complaint for name in ("values:", "failed to run", "trace failed"))
     takes = getattr(head.model_class, "_can_set_experts_implementation", lambda: False)()
-    if not wrong or not takes or "batched_experts" in draft.cures:
+    has = takes or "experts" in str(draft.tiny["config"])
+    cure = "batched_experts" if takes else "every_expert"
+    if not wrong or not has or cure in draft.cures:
         return None
-    return replace(draft, cures=(*draft.cures, "batched_experts"))
+    return replace(draft, cures=(*draft.cures, cure))
 
 
 def with_eager_attention(draft: Draft, row: Row, head: Head) -> Draft | None:
@@ -103,7 +105,7 @@ def without_unsteady_outputs(draft: Draft, row: Row, head: Head) -> Draft | None
 REVISIONS: tuple[Callable[[Draft, Row, Head], Draft | None], ...] = (
     without_ignored_inputs,
     with_cure,
-    with_batched_experts,
+    with_experts,
     with_eager_attention,
     with_token_found_otherwise,
     without_unsteady_outputs,

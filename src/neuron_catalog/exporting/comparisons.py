@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from neuron_catalog.manifest import Difference, OutputTensor, Plan
+from neuron_catalog.manifest import Difference, InputTensor, OutputTensor, Plan
 from neuron_catalog.schema.words import BEGINS_WITH, ENDS_WITH, OPEN_DIMS
 
 RELATIVE_BOUND = 1e-5
@@ -107,7 +107,7 @@ def unmasked(value: Tensor, output: OutputTensor, mask: Tensor, mask_axes: tuple
     attention map) the first one counts: rows of real queries. Positions beside those of the mask (patches of
     an image after or before the tokens) belong to nothing masked; fewer positions stand for stretches of it.
     """
-    axes = [(BEGINS_WITH | ENDS_WITH | OPEN_DIMS).get(axis, axis) for axis in output.axes]
+    axes = _named(output)
     if mask_axes[-1] not in axes:
         return value.flatten()
     positions = [axes.index(axis) for axis in mask_axes if axis in axes]
@@ -117,3 +117,20 @@ def unmasked(value: Tensor, output: OutputTensor, mask: Tensor, mask_axes: tuple
     mask = functional.pad(mask, beside, value=1) if further > 0 else stretches(mask, further)
     shape = [value.shape[p] if p in positions else 1 for p in range(value.dim())]
     return value[mask.bool().reshape(shape).expand_as(value)]
+
+
+def real(outputs: Mapping[str, Tensor], inputs: Mapping[str, Tensor], plan: Plan) -> dict[str, Tensor]:
+    """Return the entries of all outputs that belong to real tokens: what stands at padding means nothing."""
+    return {tensor.name: _real(outputs[tensor.name], tensor, inputs, plan.masks) for tensor in plan.outputs}
+
+
+def _real(
+    value: Tensor, output: OutputTensor, inputs: Mapping[str, Tensor], masks: Iterable[InputTensor]
+) -> Tensor:
+    mask = next((each for each in masks if each.axes[-1] in _named(output)), None)
+    return value if mask is None else unmasked(value, output, inputs[mask.name].bool(), mask.axes)
+
+
+def _named(output: OutputTensor) -> list[str]:
+    """The axes of an output, those named whose positions it holds among others."""
+    return [(BEGINS_WITH | ENDS_WITH | OPEN_DIMS).get(axis, axis) for axis in output.axes]

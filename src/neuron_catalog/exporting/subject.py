@@ -15,7 +15,7 @@ from neuron_catalog.manifest import Plan
 from neuron_catalog.models.fills import Inputs, Pattern, make_inputs
 from neuron_catalog.models.wrappers import Oracle
 
-PATTERNS: tuple[Pattern, ...] = ("full", "right_padded", "mixed_lengths")
+PATTERNS: tuple[Pattern, ...] = ("full", "one_token", "right_padded", "mixed_lengths")
 Outputs = dict[str, Tensor]
 
 

@@ -110,7 +110,8 @@ def check_finite(subject: Subject) -> Check:
 
 
 def check_values(subject: Subject) -> Check:
-    """3. Values equal the eager model's on fresh inputs: full mask, right-padded, mixed lengths."""
+    """3. Values equal the eager model's on fresh inputs: full mask, one token over and over, right-padded,
+    mixed lengths."""
     differences = tuple(
         d for run in subject.runs for d in compare(run.compiled, run.eager, subject.tolerance, run.seed)
     )

@@ -15,8 +15,9 @@ Inputs = dict[str, Tensor]
 LARGEST_COORDINATE = 1000
 """Of a box; pages are measured in thousandths."""
 
-Pattern = Literal["full", "right_padded", "mixed_lengths"]
-"""How a mask is laid out: no padding; every row cut at one length; a length of its own for each row."""
+Pattern = Literal["full", "one_token", "right_padded", "mixed_lengths"]
+"""How a text is laid out. No padding; no padding and one token over and over, which finds graphs whose way
+was chosen by the traced tokens (experts in use); all rows cut at one length; a length of its own for each."""
 
 
 def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> Inputs:
@@ -36,6 +37,8 @@ def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> In
             inputs[tensor.name] = kept[tensor.name].to(getattr(torch, tensor.dtype))
             continue
         value = FILLS[tensor.fill](tensor, generator)
+        if pattern == "one_token" and tensor.fill == "random_ids":
+            value = value.flatten()[0].expand_as(value).clone()
         if mask := _mask_of(tensor, plan):
             value = _padded(tensor, value, kept[mask.name], mask.axes)
         if tensor.placeholder is not None:
@@ -80,7 +83,7 @@ def random_ids(tensor: InputTensor, generator: Generator) -> Tensor:
 def padded_mask(tensor: InputTensor, generator: Generator, pattern: Pattern = "mixed_lengths") -> Tensor:
     """Return ones and zeros over the last dimension; the first entry of each row is always one."""
     *rows, length = tensor.shape
-    if pattern == "full":
+    if pattern in ("full", "one_token"):
         kept = torch.ones(tensor.shape)
     else:
         shortest, longest = max(1, length // 4), max(1, length - 1)

@@ -68,6 +68,7 @@ Cure = Literal[
     "rounded_shapes",
     "broadcast_masks",
     "batched_experts",
+    "every_expert",
 ]
 """What tracing needs for this architecture, entered for one export and undone after it."""
 
