@@ -103,6 +103,11 @@ def test_config_keeps_the_model_and_adds_the_neuron_section(run, tmp_path):
     assert neuron["task"] == "multiple-choice"
     assert (neuron["static_batch_size"], neuron["static_num_choices"]) == (2, 3)
     assert neuron["dynamic_batch_size"] is True
+    assert set(neuron) >= {
+        *("compiler_type", "compiler_version", "inline_weights_to_neff", "tensor_parallel_size", "optlevel"),
+        *("auto_cast", "auto_cast_type", "instance_type", "int_dtype", "float_dtype", "model_type", "task"),
+        *("output_attentions", "output_hidden_states"),
+    }
 
 
 @pytest.mark.parametrize("option", ["output_hidden_states", "output_attentions"])

@@ -31,6 +31,16 @@ from neuron_catalog.models.fills import make_inputs
 from neuron_catalog.models.wrappers import WRAPPERS
 from neuron_catalog.version import __version__
 
+NO_COMPILER = {
+    "inline_weights_to_neff": True,
+    "tensor_parallel_size": 1,
+    "optlevel": None,
+    "auto_cast": None,
+    "auto_cast_type": None,
+    "instance_type": None,
+}
+"""Keys of optimum-neuron's `neuron` section for what a compiler was asked; no backend has one yet."""
+
 NOT_VALIDATED = "--disable-validation was given"
 
 
@@ -138,6 +148,7 @@ def write_config(model: nn.Module, plan: Plan, resolved: Resolved, folder: Path)
         "model_type": plan.architecture,
         **{f"static_{axis}": size for axis, size in plan.axes.items()},
         "dynamic_batch_size": bool(plan.dynamic_axes),
+        **NO_COMPILER,
         "output_attentions": "output_attentions" in plan.options,
         "output_hidden_states": "output_hidden_states" in plan.options,
         "float_dtype": "fp32",
