@@ -91,3 +91,9 @@ def test_a_filling_that_makes_a_difference_is_not_used(tried, monkeypatch):
 @pytest.mark.parametrize("architecture", ["deberta-v2", "gemma2"])
 def test_what_a_model_says_at_padding_means_nothing(architecture, tried):
     assert tried(architecture, "feature-extraction")["sequence_length"].filled == "right"
+
+
+def test_what_trials_show_by_chance_only_is_declared(tried):
+    found = tried("hy_v4", "text-generation")
+    assert found["sequence_length"].detail.startswith("Its indexer picks the best tokens by scores")
+    assert (found["sequence_length"].filled, found["batch_size"].filled) == (None, "rows")

@@ -46,7 +46,7 @@ def not_tried(plan: Plan, reason: str) -> tuple[AxisFit, ...]:
 
 
 def _fit(axis: str, subject: Subject, sides: tuple[Filling, ...]) -> AxisFit:
-    if reason := _impossible(axis, subject.plan):
+    if reason := _impossible(axis, subject.plan) or _waived(axis, subject.plan):
         return AxisFit(axis=axis, filled=None, detail=reason)
     complaint = ""
     for filling in ("rows",) if _counts_rows(axis, subject.plan) else sides:
@@ -80,6 +80,12 @@ def _impossible(axis: str, plan: Plan) -> str:
         return ""
     bare = [tensor.name for tensor in plan.inputs if axis in tensor.axes and tensor.pad is None]
     return f"{' and '.join(bare)} has no pad value" if bare else ""
+
+
+def _waived(axis: str, plan: Plan) -> str:
+    """Say why an architecture may not be given padding, although trials may not show it."""
+    reasons = (waiver.reason for waiver in plan.waivers if waiver.check == "smaller_inputs")
+    return "" if _counts_rows(axis, plan) else next(reasons, "")
 
 
 def _tried(axis: str, filling: Filling, subject: Subject) -> str:
