@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import yaml
 
 
@@ -102,12 +103,19 @@ def test_altered_artifact_is_refused_by_every_command(run, tmp_path):
     assert "config.json is missing" in run("verify", "out")[2]
 
 
-def test_manifest_that_cannot_be_read(run, tmp_path):
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ('{"format": 99}', "was written by a newer neuron-catalog: its format is 99, not 1."),
+        ('{"format": 0}', "neuron_catalog.json cannot be read: format"),
+    ],
+)
+def test_manifest_that_cannot_be_read(told, said, run, tmp_path):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "neuron_catalog.json").write_text('{"format": 99}')
+    (tmp_path / "out" / "neuron_catalog.json").write_text(told)
     code, out, err = run("inspect", "out")
     assert code == 4
-    assert "neuron_catalog.json cannot be read: format" in err
+    assert said in err
 
 
 def test_doctor_names_backends_and_catalog_folders(run, tmp_path):

@@ -6,9 +6,8 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.errors import RequestError
 from neuron_catalog.exporting.validator import not_validated
 from neuron_catalog.manifest import (
@@ -21,7 +20,9 @@ from neuron_catalog.manifest import (
     SourceRecord,
 )
 from neuron_catalog.models.sources import CheckpointSource
-from neuron_catalog.plan.plan import Choices, make_plan
+
+if TYPE_CHECKING:
+    from neuron_catalog.catalog.index import Catalog
 
 SECTION = "neuron"
 """Key of config.json under which optimum-neuron keeps what it compiled."""
@@ -43,6 +44,8 @@ def manifest_of(folder: Path) -> Manifest:
     warnings.warn(
         f"{folder} was {UNVERIFIED}: it is loaded unverified, read-only, and without digests.", stacklevel=3
     )
+    from neuron_catalog.catalog.index import load_catalog  # an artifact of our own runs without the catalog
+
     return _told(folder, load_catalog())
 
 
@@ -102,6 +105,8 @@ def _plan(folder: Path, section: Mapping[str, Any], catalog: Catalog) -> Plan:
     Raises:
         RequestError: if the catalog lacks the architecture or task, or a size is missing.
     """
+    from neuron_catalog.plan.plan import Choices, make_plan
+
     source = CheckpointSource(model=str(folder))
     name = str(source.raw_config()["model_type"])
     task = catalog.supported_task(name, str(section.get("task")))
