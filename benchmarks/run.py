@@ -28,7 +28,17 @@ def bench_export() -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "out")
         sizes = ["--batch_size", "1", "--sequence_length", "128"]
-        ours = [COMMAND, "export", "--model", model, out, *sizes, "--overwrite"]
+        ours = [
+            COMMAND,
+            "export",
+            "--task",
+            "feature-extraction",
+            "--model",
+            model,
+            out,
+            *sizes,
+            "--overwrite",
+        ]
         bare = [PYTHON, str(HERE / "bare_pipeline.py"), model, str(Path(folder) / "bare.pt")]
         a, b = compare(ours, bare, runs=9)
         weights = json.loads((Path(out) / "neuron_catalog.json").read_text())["source"]["weights_bytes"]
