@@ -1,6 +1,7 @@
 """`NeuronModelForXXX` is used like the class of transformers that it stands for."""
 
 import importlib
+import shutil
 
 import pytest
 import torch
@@ -295,3 +296,24 @@ def test_a_name_that_does_not_exist_is_an_attribute_error(name):
 
 def test_the_versions_that_made_it_are_told(model):
     assert model.manifest.backend.versions["transformers"] == transformers.__version__
+
+
+@pytest.mark.parametrize(
+    ("architecture", "task", "side"), [("llama", "text-generation", "left"), ("bert", "fill-mask", "right")]
+)
+def test_padding_goes_where_the_tokenizer_puts_it_if_the_model_bears_it(
+    architecture, task, side, checkpoint, tmp_path
+):
+    """Rotary positions do not mind where a text begins; learnt ones do."""
+    folder = shutil.copytree(checkpoint(architecture, task), tmp_path / architecture)
+    (folder / "tokenizer_config.json").write_text('{"padding_side": "left"}')
+    model = NeuronAutoModel.from_pretrained(folder, export=True, task=task, **SIZES)
+    fits = {fit.axis: fit.filled for fit in model.manifest.graphs[-1].fits}
+    assert fits == {"batch_size": "rows", "sequence_length": side}
+    eager = getattr(transformers, type(model).__name__).from_pretrained(folder).eval()
+    short = inputs_of(model, 2, 7)
+    ours, theirs = (each(**short).logits * short["attention_mask"][..., None] for each in (model, eager))
+    close(ours, theirs)
+    long = inputs_of(model, 2, 20)
+    kept = {n: value[:, -16:] if side == "left" else value[:, :16] for n, value in long.items()}
+    assert torch.equal(model(**long, truncate=True).logits, model(**kept).logits)
