@@ -42,13 +42,17 @@ def attempt(model_type: str) -> dict[str, Any]:
         outcome: dict[str, Any] = {"text": done.draft.text(), "left_out": done.left_out}
         outcome["tasks"] = list(done.draft.tasks)
     except NeuronCatalogError as error:
-        outcome = {"reason": error.cause}
+        outcome = {"reason": _told(error.cause)}
     except Exception as error:  # noqa: BLE001, a sweep goes on
-        where = f"{Path(torch.__file__).parents[1]}/"  # a path of this machine tells nobody anything
-        outcome = {"reason": f"{type(error).__name__}: {error}".replace(where, "")}
+        outcome = {"reason": _told(f"{type(error).__name__}: {error}")}
     finally:
         signal.alarm(0)
     return {"model_type": model_type, **outcome, "seconds": round(time.perf_counter() - started, 1)}
+
+
+def _told(reason: str) -> str:
+    """Leave out where packages lie: a path of this machine tells nobody anything."""
+    return reason.replace(f"{Path(torch.__file__).parents[1]}/", "")
 
 
 def _too_long(number: int, frame: object) -> NoReturn:

@@ -218,6 +218,12 @@ class Manifest(Record):
         return self.graphs[-1].plan
 
     @property
+    def sides(self) -> tuple[Filling, ...]:
+        """Where padding was put, the preferred side first."""
+        left = any(fit.filled == "left" for graph in self.graphs for fit in graph.fits)
+        return ("left", "right") if left else ("right", "left")
+
+    @property
     def verified(self) -> bool:
         """Whether the checks of each graph were run, and none failed."""
         statuses = [{check.status for check in graph.checks} for graph in self.graphs]

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -128,6 +130,26 @@ def test_what_fails_with_other_versions_withdraws_nothing(overlay, catalog, run)
     record(mine, [Row(architecture="esm", task="fill-mask", backend="torchscript", error="It broke.")])
     left = {each.versions["transformers"] for each in read_evidence(path) if each.task == "fill-mask"}
     assert left == {"5.0.0"}
+
+
+def test_a_row_that_failed_for_want_of_its_library_withdraws_nothing(overlay, catalog, monkeypatch):
+    name = "sentence-transformers"
+    before = catalog.evidence(name)
+
+    def absent(package):
+        raise metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr("neuron_catalog.exporting.record.metadata.version", absent)
+    path = overlay / "evidence" / f"{name}.jsonl"
+    write_evidence(path, catalog.definition(name), before)
+    shutil.copyfile(
+        ROOT / "catalog" / "architectures" / f"{name}.yaml", overlay / "architectures" / f"{name}.yaml"
+    )
+    mine = Catalog([overlay, *catalog.folders])
+    record(
+        mine, [Row(architecture=name, task="sentence-similarity", backend="torchscript", error="No library.")]
+    )
+    assert read_evidence(path) == before
 
 
 def test_a_line_that_is_no_run_is_pointed_at(tmp_path):

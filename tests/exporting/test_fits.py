@@ -97,3 +97,9 @@ def test_what_trials_show_by_chance_only_is_declared(tried):
     found = tried("hy_v4", "text-generation")
     assert found["sequence_length"].detail.startswith("Its indexer picks the best tokens by scores")
     assert (found["sequence_length"].filled, found["batch_size"].filled) == (None, "rows")
+
+
+def test_of_a_batch_few_sizes_are_tried(tried):
+    """Each trial is a run of the eager model; a batch of 16 must not cost 45 of them."""
+    found = tried("bert", "fill-mask", axes={"batch_size": 16})["batch_size"]
+    assert found.detail.startswith("15, 8, 1 instead of 16: largest difference")

@@ -6,6 +6,13 @@ from tests.hub.server import HubServer
 EXPORT = """
     from neuron_catalog import NeuronModelForMaskedLM, NeuronAutoModel
     SIZES = dict(batch_size=2, sequence_length=16)
+
+    def refusal(call, *arguments, **options):
+        from neuron_catalog import NeuronCatalogError
+        try:
+            call(*arguments, **options)
+        except NeuronCatalogError as error:
+            return [error.cause, error.remedy]
 """
 MODEL = "owner/tiny-bert"
 
@@ -41,11 +48,7 @@ def test_a_token_can_be_given_by_hand_and_is_needed(commits, client):
     cause, task = client(
         EXPORT
         + f"""
-    from neuron_catalog import NeuronCatalogError
-    try:
-        NeuronModelForMaskedLM.from_pretrained({MODEL!r}, export=True, **SIZES)
-    except NeuronCatalogError as error:
-        cause = error.cause
+    cause, _ = refusal(NeuronModelForMaskedLM.from_pretrained, {MODEL!r}, export=True, **SIZES)
     model = NeuronModelForMaskedLM.from_pretrained({MODEL!r}, export=True, token="secret", **SIZES)
     result = [cause, model.manifest.plan.task]
     """
@@ -81,11 +84,7 @@ def test_a_checkpoint_of_the_hub_is_not_taken_for_an_artifact(commits, client):
     cause, remedy = client(
         EXPORT
         + f"""
-    from neuron_catalog import NeuronCatalogError
-    try:
-        NeuronModelForMaskedLM.from_pretrained({MODEL!r})
-    except NeuronCatalogError as error:
-        result = [error.cause, error.remedy]
+    result = refusal(NeuronModelForMaskedLM.from_pretrained, {MODEL!r})
     """,
         token="secret",
     )
@@ -108,11 +107,7 @@ def test_a_broken_hub_is_named_with_a_remedy(break_it, commits, hub, client):
     cause, remedy = client(
         EXPORT
         + f"""
-    from neuron_catalog import NeuronCatalogError
-    try:
-        NeuronModelForMaskedLM.from_pretrained({MODEL!r}, export=True, **SIZES)
-    except NeuronCatalogError as error:
-        result = [error.cause, error.remedy]
+    result = refusal(NeuronModelForMaskedLM.from_pretrained, {MODEL!r}, export=True, **SIZES)
     """,
         token="secret",
     )
@@ -124,14 +119,24 @@ def test_an_upload_that_the_hub_refuses_leaves_the_folder(commits, hub, client, 
     cause = client(
         EXPORT
         + f"""
-    from neuron_catalog import NeuronCatalogError
     model = NeuronModelForMaskedLM.from_pretrained({MODEL!r}, export=True, **SIZES)
-    try:
-        model.push_to_hub("saved", "stranger/bert-neuron", token="wrong")
-    except NeuronCatalogError as error:
-        result = error.cause
+    result, _ = refusal(model.push_to_hub, "saved", "stranger/bert-neuron", token="wrong")
     """,
         token="secret",
     )
     assert cause.startswith("stranger/bert-neuron could not be written: ")
     assert (tmp_path / "saved" / "neuron_catalog.json").is_file()
+
+
+def test_a_large_file_that_the_hub_refuses_is_no_broken_checkpoint(commits, hub, client):
+    hub.fail_next("/storage/", status=403, times=99, method="PUT")
+    cause, remedy = client(
+        EXPORT
+        + f"""
+    model = NeuronModelForMaskedLM.from_pretrained({MODEL!r}, export=True, **SIZES)
+    result = refusal(model.push_to_hub, "saved", "owner/bert-neuron")
+    """,
+        token="secret",
+    )
+    assert cause.startswith("owner/bert-neuron could not be written: ")
+    assert "network" in remedy

@@ -108,3 +108,10 @@ def test_a_folder_that_does_not_exist_is_no_id_of_the_hub(place):
 def test_an_empty_folder_is_no_artifact(tmp_path):
     with pytest.raises(RequestError, match="is no exported artifact"):
         NeuronModelForMaskedLM.from_pretrained(tmp_path)
+
+
+def test_a_name_that_can_be_neither_folder_nor_id_is_told_so():
+    with pytest.raises(RequestError) as refused:
+        NeuronModelForMaskedLM.from_pretrained("my model")
+    assert refused.value.cause.startswith("my model is no folder, and no id of the hub either: ")
+    assert "owner/name" in refused.value.remedy

@@ -29,7 +29,11 @@ def model(folder):
 
 @pytest.fixture
 def used(model, monkeypatch):
-    """The sizes of the graphs that are run."""
+    return watched(model, monkeypatch)
+
+
+def watched(model, monkeypatch):
+    """Return a list that fills with the sizes of the graphs that are run."""
     seen = []
     for bucket in model.compiled._buckets:
         run = bucket.run
@@ -114,12 +118,13 @@ def test_weights_are_stored_once(folder, tmp_path):
     assert three - one < weights / 2
 
 
-def test_a_dynamic_batch_takes_whole_runs_of_the_cheapest(folder):
+def test_a_dynamic_batch_takes_whole_runs_of_the_cheapest(folder, monkeypatch):
     model = NeuronModelForMaskedLM.from_pretrained(
         folder, export=True, batch_size=(1, 4), sequence_length=(8, 16), dynamic_batch_size=True
     )
+    used = watched(model, monkeypatch)
     whole = model(**inputs_of(model, 9, 6)).logits
-    assert whole.shape == (9, 6, 99)
+    assert (used, whole.shape) == ([(1, 8)], (9, 6, 99))
     costs = {
         tuple(b.plan.axes.values()): b.cost({"batch_size": 9, "sequence_length": 6})
         for b in model.compiled._buckets
@@ -175,3 +180,12 @@ def test_images_of_several_sizes_are_never_filled_up(checkpoint, tmp_path):
         assert model(**inputs).logits.shape[-2:] == (height // 4, 16)
     with pytest.raises(RequestError, match="height 48; the graph was compiled for 32 or 64, no less"):
         model(**make_inputs(resized(model.manifest.plan, {"height": 48}), seed=1))
+
+
+@pytest.mark.parametrize("sizes", [(), [], "16", 1.5, (8, 0)])
+def test_what_is_no_size_in_python_is_refused(sizes, catalog):
+    request = ExportRequest(architecture="bert", task="fill-mask", axes={"sequence_length": sizes})
+    with pytest.raises(
+        RequestError, match="sequence_length must be a positive whole number, or several, not"
+    ):
+        resolve(request, catalog)

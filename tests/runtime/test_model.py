@@ -3,6 +3,7 @@
 import importlib
 import shutil
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -151,6 +152,11 @@ def test_longer_texts_are_cut_if_that_is_wanted(model, saved, eager):
         ({"labels": torch.ones(3, 16)}, "takes no input 'labels'"),
         ({"encoder_attention_mask": torch.zeros(3, 4)}, "takes no input 'encoder_attention_mask'"),
         ({"attention_mask": None}, "'attention_mask' is missing"),
+        (
+            {"attention_mask": np.ones((3, 16), dtype=np.int64)},
+            "attention_mask is a ndarray, not a tensor of torch",
+        ),
+        ({"attention_mask": [[1] * 16] * 3}, "attention_mask is a list, not a tensor of torch"),
         ({"attention_mask": torch.ones(3, 16)}, "attention_mask is torch.float32; the graph takes int64"),
     ],
 )
@@ -284,8 +290,15 @@ def test_it_stays_where_it_was_compiled_for(model):
         model.to("cuda")
 
 
-def test_warming_up_runs_each_graph_and_returns_the_model(model):
-    assert model.warm_up(1) is model
+def test_warming_up_runs_each_graph_and_returns_the_model(folder):
+    sizes = {"batch_size": 1, "sequence_length": (4, 8, 16)}
+    model = NeuronModelForMaskedLM.from_pretrained(folder, export=True, **sizes)
+    seen = []
+    for bucket in model.compiled._buckets:
+        run, length = bucket.run, bucket.plan.axes["sequence_length"]
+        bucket.__dict__["run"] = lambda *x, run=run, length=length: seen.append(length) or run(*x)
+    assert model.warm_up(2) is model
+    assert seen == [4, 4, 8, 8, 16, 16]
 
 
 @pytest.mark.parametrize("name", ["NeuronModelForNothing", "NeuronNothing"])

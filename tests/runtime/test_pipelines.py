@@ -25,7 +25,14 @@ from transformers import (
     Wav2Vec2CTCTokenizer,
 )
 
-from neuron_catalog import NeuronAutoModel, NeuronModelForFeatureExtraction, RequestError, pipeline
+from neuron_catalog import (
+    ExportRequest,
+    NeuronAutoModel,
+    NeuronModelForFeatureExtraction,
+    RequestError,
+    export,
+    pipeline,
+)
 
 
 @dataclass(frozen=True)
@@ -320,6 +327,14 @@ def test_the_pipeline_is_that_of_the_task_of_the_artifact(features):
 def test_a_pipeline_that_transformers_lacks_is_named(features):
     with pytest.raises(RequestError, match="has no pipeline 'question-answering'"):
         pipeline("question-answering", features)
+
+
+def test_an_artifact_without_a_tokenizer_takes_one(tmp_path):
+    folder = export(ExportRequest(architecture="bert", task="fill-mask", out=tmp_path / "tiny")).folder
+    with pytest.raises(Exception, match="Impossible to guess which tokenizer to use"):
+        pipeline(None, folder)
+    tokenizer = AutoTokenizer.from_pretrained(get_model_path())
+    assert pipeline(None, folder, tokenizer=tokenizer).tokenizer is tokenizer
 
 
 def test_a_text_that_is_too_long_is_an_error_or_cut(features, tmp_path):

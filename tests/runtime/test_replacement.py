@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM
+from sentence_transformers import SentenceTransformer
+from transformers import AutoModel, AutoModelForMaskedLM
 
 from neuron_catalog import (
     NeuronAutoModel,
@@ -103,11 +104,40 @@ def test_the_old_weights_are_back_if_a_check_fails(model, trained, monkeypatch):
     assert model.manifest == manifest
 
 
-def test_a_sentence_model_takes_a_folder(checkpoint):
+def test_a_sentence_model_takes_a_folder(checkpoint, tmp_path):
     folder = checkpoint("sentence-transformers", "sentence-similarity")
     sizes = {"batch_size": 1, "sequence_length": 8}
     model = NeuronModelForSentenceTransformers.from_pretrained(folder, export=True, **sizes)
-    before = model.encode("word1 word2")
-    assert (model.replace_weights(folder).encode("word1 word2") == before).all()
+    library = SentenceTransformer(str(folder), device="cpu")
+    torch.manual_seed(4)
+    with torch.no_grad():
+        for parameter in library.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    library.save_pretrained(str(tmp_path / "trained"))
+    before, expected = model.encode("word1 word2"), library.encode("word1 word2")
+    given = model.replace_weights(tmp_path / "trained").encode("word1 word2")
+    assert abs(given - expected).max() <= 1e-5
+    assert abs(given - before).max() > 1e-2
     with pytest.raises(RequestError, match="cannot be made from a state dict alone"):
         model.replace_weights({})
+
+
+def test_a_checkpoint_that_lacks_the_head_is_refused(folder, model, tmp_path):
+    """transformers fills a head that is missing with noise, which would equal itself in every check."""
+    AutoModel.from_pretrained(folder).save_pretrained(tmp_path / "headless")
+    before = answers(model)
+    with pytest.raises(RequestError, match="was not trained for fill-mask: it lacks the weights cls"):
+        model.replace_weights(tmp_path / "headless")
+    assert torch.equal(answers(model)[0], before[0])
+
+
+def test_what_may_be_filled_up_is_tried_again(model, trained, monkeypatch):
+    from neuron_catalog.exporting import fits
+
+    cut = fits.cut_back
+    monkeypatch.setattr(fits, "cut_back", lambda *given: cut(*given).roll(1, -2))
+    short = {n: value[:, :5] for n, value in make_inputs(model.manifest.plan, 9).items()}
+    model(**short)
+    model.replace_weights(trained.state_dict())
+    with pytest.raises(RequestError, match="sequence_length 5; the graph was compiled for 8 or 16, no less"):
+        model(**short)

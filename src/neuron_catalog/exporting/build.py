@@ -125,25 +125,34 @@ def without_untrained_outputs(resolved: Resolved, eager: EagerModel) -> dict[str
         RequestError: if no output would be left: the checkpoint was not trained for this task.
     """
     plans = dict(zip(graph_names(len(resolved.plans)), resolved.plans, strict=True))
-    if not eager.missing_weights:
+    untrained = untrained_outputs(resolved.plan, eager, resolved.seed)
+    if not untrained:
         return plans
-    plan = resolved.plan
-    oracle = WRAPPERS[plan.wrapper].oracle(eager.module, plan)
-    example = make_inputs(plan, resolved.seed)
-    untrained = outputs_depending_on(eager.module, eager.missing_weights, oracle, example)
-    kept = {tensor.name for tensor in plan.outputs} - untrained
-    if not kept:
-        missing = ", ".join(eager.missing_weights[:3])
-        more = len(eager.missing_weights) - 3
-        raise RequestError(
-            f"{resolved.source.name} was not trained for {plan.task}: it lacks the weights {missing}"
-            + (f" and {more} more." if more > 0 else "."),
-            "Choose the task it was trained for, or train this one first.",
-        )
+    if len(untrained) == len(resolved.plan.outputs):
+        raise not_trained(resolved.source, resolved.plan, eager)
     return {
-        name: each.model_copy(update={"outputs": tuple(t for t in each.outputs if t.name in kept)})
-        for name, each in plans.items()
+        name: plan.model_copy(update={"outputs": tuple(t for t in plan.outputs if t.name not in untrained)})
+        for name, plan in plans.items()
     }
+
+
+def untrained_outputs(plan: Plan, eager: EagerModel, seed: int) -> set[str]:
+    """Return the outputs of a plan that depend on weights which the checkpoint does not have."""
+    if not eager.missing_weights:
+        return set()
+    oracle = WRAPPERS[plan.wrapper].oracle(eager.module, plan)
+    return outputs_depending_on(eager.module, eager.missing_weights, oracle, make_inputs(plan, seed))
+
+
+def not_trained(source: Source, plan: Plan, eager: EagerModel) -> RequestError:
+    """Say that a checkpoint lacks what a task needs."""
+    missing = ", ".join(eager.missing_weights[:3])
+    more = len(eager.missing_weights) - 3
+    return RequestError(
+        f"{source.name} was not trained for {plan.task}: it lacks the weights {missing}"
+        + (f" and {more} more." if more > 0 else "."),
+        "Choose the task it was trained for, or train this one first.",
+    )
 
 
 def graph_names(count: int) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,12 @@ from torch import nn
 from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.digests import record_file
 from neuron_catalog.exporting.build import Built, OnStep, build
-from neuron_catalog.exporting.fits import axis_fits, not_tried
+from neuron_catalog.exporting.examination import examine, unexamined
 from neuron_catalog.exporting.publish import publication, require_free
 from neuron_catalog.exporting.request import ExportRequest, Resolved, resolve
-from neuron_catalog.exporting.subject import Subject
-from neuron_catalog.exporting.validator import not_validated, require_passed, validate
 from neuron_catalog.manifest import (
     MANIFEST_NAME,
     BackendRecord,
-    Check,
     Filling,
     Graph,
     Manifest,
@@ -40,8 +36,6 @@ NO_COMPILER = {
     "instance_type": None,
 }
 """Keys of optimum-neuron's `neuron` section for what a compiler was asked; no backend has one yet."""
-
-NOT_VALIDATED = "--disable-validation was given"
 
 
 @dataclass(frozen=True)
@@ -76,12 +70,11 @@ def export_resolved(request: ExportRequest, resolved: Resolved, on_step: OnStep 
     target = request.out or default_target(request, resolved.plan)
     with publication(target, request.overwrite) as folder:
         built = build(resolved, folder, on_step)
-        on_step("Validating on fresh inputs")
-        checks = {name: _examine(subject, request.validation) for name, subject in built.subjects.items()}
+        resolved.source.copy_preprocessing(folder)
+        graphs = _examined(built, request.validation, folder, on_step)
         on_step("Writing the artifact")
         write_config(built.model, built.plan, resolved, folder)
-        resolved.source.copy_preprocessing(folder)
-        manifest = _manifest(built, resolved, checks, folder)
+        manifest = _manifest(built, graphs, resolved, folder)
         manifest.write(folder)
     return Exported(target, manifest)
 
@@ -92,31 +85,20 @@ def default_target(request: ExportRequest, plan: Plan) -> Path:
     return Path(f"{base}-{plan.task}-neuron")
 
 
-def _examine(subject: Subject, validation: bool) -> tuple[Check, ...]:
+def _examined(built: Built, validation: bool, folder: Path, on_step: OnStep) -> tuple[Graph, ...]:
     if not validation:
-        return not_validated(subject.plan, NOT_VALIDATED)
-    checks = validate(subject)
-    require_passed(checks)
-    return checks
+        return unexamined(built.subjects, "--disable-validation was given")
+    on_step("Validating on fresh inputs")
+    return examine(built.subjects, _sides(folder))
 
 
-def _graph(name: str, subject: Subject, checks: tuple[Check, ...], sides: tuple[Filling, ...]) -> Graph:
-    validated = any(check.status == "passed" for check in checks)
-    fits = axis_fits(subject, sides) if validated else not_tried(subject.plan, NOT_VALIDATED)
-    return Graph(name=name, plan=subject.plan, checks=checks, fits=fits)
-
-
-def _manifest(
-    built: Built, resolved: Resolved, checks: Mapping[str, tuple[Check, ...]], folder: Path
-) -> Manifest:
-    backend, sides = resolved.backend, _sides(folder)
+def _manifest(built: Built, graphs: tuple[Graph, ...], resolved: Resolved, folder: Path) -> Manifest:
+    backend, plan = resolved.backend, built.plan
     return Manifest(
         neuron_catalog=__version__,
         file=backend.FILE_NAME,
-        graphs=tuple(_graph(name, each, checks[name], sides) for name, each in built.subjects.items()),
-        returns=WRAPPERS[built.plan.wrapper].returns(
-            built.model, built.plan, make_inputs(built.plan, resolved.seed)
-        ),
+        graphs=graphs,
+        returns=WRAPPERS[plan.wrapper].returns(built.model, plan, make_inputs(plan, resolved.seed)),
         backend=BackendRecord(
             name=resolved.backend_name, arguments=backend.arguments(), versions=backend.versions()
         ),

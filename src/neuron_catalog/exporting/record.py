@@ -52,9 +52,15 @@ def versions_of(catalog: Catalog, architecture: str, backend: str) -> dict[str, 
 
 
 def library_version(catalog: Catalog, architecture: str) -> dict[str, str]:
-    """Return the version of the library that built the model, if it is another than transformers."""
+    """Return the version of the library that built the model, if it is another than transformers.
+
+    A library that is not installed has none, and built nothing.
+    """
     library = named_after(catalog.get(architecture).library)
-    return {} if library == "transformers" else {library: metadata.version(library)}
+    try:
+        return {} if library == "transformers" else {library: metadata.version(library)}
+    except metadata.PackageNotFoundError:
+        return {}
 
 
 def plain_versions(versions: dict[str, str]) -> dict[str, str]:

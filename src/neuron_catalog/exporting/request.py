@@ -70,8 +70,19 @@ class ExportRequest:
         )
 
 
+def _require_size(axis: str, size: object) -> None:
+    each = size if isinstance(size, Sequence) and not isinstance(size, str) else [size]
+    if not each or any(type(one) is not int or one < 1 for one in each):
+        raise RequestError(
+            f"{axis} must be a positive whole number, or several, not {size!r}.",
+            f"Write for example: {axis}=128",
+        )
+
+
 def _combinations(axes: Mapping[str, int | Sequence[int]]) -> list[dict[str, int]]:
     """Return every choice of one size for each axis, the one with all largest sizes last."""
+    for axis, size in axes.items():
+        _require_size(axis, size)
     sizes = [sorted({*size}) if isinstance(size, Sequence) else [size] for size in axes.values()]
     chosen = [dict(zip(axes, each, strict=True)) for each in itertools.product(*sizes)]
     return sorted(chosen, key=lambda each: math.prod(each.values()))

@@ -10,8 +10,7 @@ from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.errors import VerificationError
 from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.build import make_subjects
-from neuron_catalog.exporting.subject import Subject
-from neuron_catalog.exporting.validator import require_passed, validate
+from neuron_catalog.exporting.examination import examine
 from neuron_catalog.manifest import Graph, Manifest, Plan
 from neuron_catalog.models.libraries import LIBRARIES
 from neuron_catalog.models.sources import Source
@@ -56,16 +55,9 @@ def validate_model_outputs(artifact: Path, model: nn.Module, atol: float | None 
     manifest = Manifest.read(artifact)
     manifest.require_intact(artifact)
     backend = backends.backend_of(manifest)
-    graphs = {graph.name: graph for graph in manifest.graphs}
-    plans = {name: _bounded(graph.plan, atol) for name, graph in graphs.items()}
+    plans = {graph.name: _bounded(graph.plan, atol) for graph in manifest.graphs}
     subjects = make_subjects(plans, model, backend, artifact / manifest.file, manifest.seed)
-    return tuple(_examined(graphs[name], subject) for name, subject in subjects.items())
-
-
-def _examined(graph: Graph, subject: Subject) -> Graph:
-    checks = validate(subject)
-    require_passed(checks)
-    return graph.model_copy(update={"checks": checks})
+    return examine(subjects, manifest.sides)
 
 
 def _bounded(plan: Plan, atol: float | None) -> Plan:

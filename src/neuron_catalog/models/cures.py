@@ -144,7 +144,12 @@ def every_expert(model: Any) -> Iterator[None]:
     nonzero = torch.Tensor.nonzero
 
     def all_of(tensor: torch.Tensor, **how: Any) -> Any:
-        asked = tensor.dim() == 1 and tensor.dtype == torch.bool and {len(tensor), len(tensor) - 1} & counts
+        asked = (
+            not how
+            and tensor.dim() == 1
+            and tensor.dtype == torch.bool
+            and {len(tensor), len(tensor) - 1} & counts
+        )
         return torch.arange(len(tensor)).unsqueeze(-1) if asked else nonzero(tensor, **how)
 
     with mock.patch.object(torch.Tensor, "nonzero", all_of):

@@ -13,6 +13,7 @@ import torch
 import transformers
 from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import (  # type: ignore[attr-defined]
+    HFValidationError,
     HTTPError,  # the base of its HTTP client's errors, whichever client that is
     LocalEntryNotFoundError,
     StrictDataclassError,
@@ -231,8 +232,8 @@ def copy_matching(source: Path, patterns: tuple[str, ...], target: Path) -> None
 
 
 @contextmanager
-def hub_errors(model: str, done: str = "read") -> Iterator[None]:
-    """Turn what may be raised into one sentence of cause and one of remedy; `done` is what was tried."""
+def hub_errors(model: str) -> Iterator[None]:
+    """Turn what loading may raise into one sentence of cause and one of remedy."""
     try:
         yield
     except SafetensorError as error:
@@ -240,9 +241,14 @@ def hub_errors(model: str, done: str = "read") -> Iterator[None]:
             f"The weights of {model} are corrupt: {first_line(error)}.",
             "Download or copy the checkpoint again.",
         ) from error
+    except HFValidationError as error:
+        raise RequestError(
+            f"{model} is no folder, and no id of the hub either: {first_line(error)}",
+            "Give the path of a folder, or an id such as owner/name.",
+        ) from error
     except (LocalEntryNotFoundError, HTTPError, OSError) as error:
         raise RequestError(
-            f"{model} could not be {done}: {first_line(error)}",
+            f"{model} could not be read: {first_line(error)}",
             "Check the name and the network; a folder on this machine needs no network.",
         ) from error
     except (ValueError, RuntimeError, StrictDataclassError) as error:
@@ -250,6 +256,18 @@ def hub_errors(model: str, done: str = "read") -> Iterator[None]:
             f"transformers {transformers.__version__} refuses {model}: {first_line(error)}",
             "Check that the checkpoint is whole and made for this model type.",
         ) from error
+
+
+def build_model(plan: Plan, config: PretrainedConfig) -> Any:
+    """Build the model for the plan's task with fresh weights, in float32.
+
+    Raises:
+        RequirementError: if the installed transformers has no such class.
+    """
+    chosen = model_class(plan)
+    build = chosen.from_config if hasattr(chosen, "from_config") else chosen._from_config
+    with quiet_transformers():
+        return build(config, dtype=torch.float32, attn_implementation=plan.attn_implementation)
 
 
 def model_class(plan: Plan) -> Any:

@@ -17,7 +17,7 @@ from neuron_catalog.errors import RequestError, first_line
 from neuron_catalog.manifest import Plan
 from neuron_catalog.models.arguments import fixed_arguments
 from neuron_catalog.models.fills import make_inputs
-from neuron_catalog.models.sources import EagerModel, model_class, quiet_transformers
+from neuron_catalog.models.sources import EagerModel, build_model, quiet_transformers
 from neuron_catalog.schema.documents import Architecture
 
 TINY_VECTOR_NOISE = 0.05
@@ -81,9 +81,7 @@ class TinySource:
         config = self.config()
         config.architectures = []  # an auto class with a choice takes its first, instead of failing on None
         try:
-            chosen = model_class(plan)
-            build = chosen.from_config if hasattr(chosen, "from_config") else chosen._from_config
-            return build(config, dtype=torch.float32, attn_implementation=plan.attn_implementation)
+            return build_model(plan, config)
         except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
             raise RequestError(
                 f"The tiny {plan.architecture} model for {plan.task} cannot be built: "

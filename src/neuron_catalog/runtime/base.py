@@ -32,15 +32,20 @@ class CompiledModel:
     def __init__(
         self, manifest: Manifest, program: Program, *, truncate: bool = False, workers: int = 1
     ) -> None:
-        self.manifest = manifest
         self.program = program
         self.truncate = truncate
-        each = ThreadPoolExecutor(workers, "neuron-catalog").map if workers > 1 else map
-        self._buckets = tuple(Bucket.of(graph, program.graphs[graph.name], each) for graph in manifest.graphs)
-        self._largest = self._buckets[-1]
+        self._each = ThreadPoolExecutor(workers, "neuron-catalog").map if workers > 1 else map
+        self.adopt(manifest)
         plan = manifest.plan
         self._inputs = {tensor.name: (tensor, getattr(torch, tensor.dtype)) for tensor in plan.inputs}
         self._constants = {constant.name: constant for constant in plan.constants}
+
+    def adopt(self, manifest: Manifest) -> None:
+        """Take another manifest of the same graphs, for what was seen of them later."""
+        self.manifest = manifest
+        graphs = self.program.graphs
+        self._buckets = tuple(Bucket.of(graph, graphs[graph.name], self._each) for graph in manifest.graphs)
+        self._largest = self._buckets[-1]
 
     @classmethod
     def load(cls, folder: str | Path, *, truncate: bool = False, workers: int = 1) -> Self:
@@ -176,10 +181,15 @@ def _matching(tensor: InputTensor, dtype: torch.dtype, given: Tensor | None) -> 
     """Return an input in the type of the graph.
 
     Raises:
-        RequestError: if it is missing, of another type, or has other dimensions.
+        RequestError: if it is missing, no tensor, of another type, or has other dimensions.
     """
     if given is None:
         raise RequestError(f"The input {tensor.name!r} is missing.", "Pass it by name.")
+    if not isinstance(given, Tensor):
+        raise RequestError(
+            f"{tensor.name} is a {type(given).__name__}, not a tensor of torch.",
+            'Ask the tokenizer or processor for return_tensors="pt".',
+        )
     if given.dtype in NARROWER.get(dtype, ()):
         given = given.to(dtype)
     if given.dtype != dtype:

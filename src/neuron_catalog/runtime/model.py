@@ -173,7 +173,7 @@ class NeuronModel:
             RequestError: if the backend compiles weights in, or they do not fit.
             VerificationError: if a check fails; then the old weights are back.
         """
-        self.compiled.manifest = replace_weights(self.compiled, weights, self.config)
+        self.compiled.adopt(replace_weights(self.compiled, weights, self.config))
         self._replaced = True
         return self
 

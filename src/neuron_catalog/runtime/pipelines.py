@@ -9,6 +9,7 @@ from typing import Any
 
 import transformers
 from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer
+from transformers.pipelines import get_supported_tasks
 
 from neuron_catalog.errors import RequestError
 from neuron_catalog.models.sources import quiet_transformers
@@ -31,22 +32,19 @@ def pipeline(task: str | None, model: str | Path | NeuronModel, **arguments: Any
     `token`, `cache_dir`). Long texts are cut at the compiled length where the pipeline cuts by itself.
 
     Raises:
-        RequestError: if there is no such artifact, it lacks a tokenizer or processor, or transformers has no
-            such pipeline.
+        RequestError: if there is no such artifact, or transformers has no such pipeline.
+        Exception: transformers' own, if the artifact lacks a tokenizer or processor and none is given.
     """
     own = {name: arguments.pop(name) for name in LOADING if name in arguments}
     loaded = model if isinstance(model, NeuronModel) else NeuronAutoModel.from_pretrained(model, **own)
     chosen = task or _called(loaded)
-    for name, part in _parts(loaded):
-        arguments.setdefault(name, part)
-    try:
-        with quiet_transformers():
-            return transformers.pipeline(chosen, model=loaded, **arguments)
-    except KeyError as error:
+    if chosen not in get_supported_tasks():
         raise RequestError(
             f"transformers {transformers.__version__} has no pipeline {chosen!r}.",
             "Name another one, or call the model with what its tokenizer or processor returns.",
-        ) from error
+        )
+    with quiet_transformers():
+        return transformers.pipeline(chosen, model=loaded, **(dict(_parts(loaded)) | arguments))
 
 
 LOADING = ("num_workers", "truncate", "revision", "token", "cache_dir")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,11 +14,11 @@ from transformers import PretrainedConfig
 
 from neuron_catalog.errors import RequestError, first_line
 from neuron_catalog.exporting import backends
-from neuron_catalog.exporting.build import describe_source, subjects_of
-from neuron_catalog.exporting.validator import require_passed, validate
+from neuron_catalog.exporting.build import describe_source, not_trained, subjects_of, untrained_outputs
+from neuron_catalog.exporting.examination import examine
 from neuron_catalog.manifest import Manifest, Plan
 from neuron_catalog.models.libraries import LIBRARIES
-from neuron_catalog.models.sources import EagerModel, Source, model_class, quiet_transformers
+from neuron_catalog.models.sources import EagerModel, Source, build_model
 from neuron_catalog.models.wrappers import WRAPPERS
 from neuron_catalog.runtime.base import CompiledModel
 
@@ -28,11 +28,12 @@ Weights = str | Path | Mapping[str, Tensor]
 def replace_weights(compiled: CompiledModel, weights: Weights, config: PretrainedConfig) -> Manifest:
     """Overwrite the weights of all graphs with those of a checkpoint, or of an eager model's state dict.
 
-    Every check is run again; the manifest that is returned tells the outcomes. If one fails, the old weights
+    All is examined again; the manifest that is returned tells the outcomes. If a check fails, the old weights
     are back.
 
     Raises:
-        RequestError: if the backend compiles weights in, or the new ones have other names or shapes.
+        RequestError: if the backend compiles weights in, or the new ones have other names or shapes, or lack
+            some that an output depends on.
         VerificationError: if the graph with the new weights is not the model that they make.
     """
     manifest = compiled.manifest
@@ -43,18 +44,16 @@ def replace_weights(compiled: CompiledModel, weights: Weights, config: Pretraine
         )
     source = _source(weights, manifest, config)
     eager = source.load(manifest.plan)
+    if untrained_outputs(manifest.plan, eager, manifest.seed):
+        raise not_trained(source, manifest.plan, eager)
     new = _by_graph_name(eager, own, manifest.plan)
+    plans = {graph.name: graph.plan for graph in manifest.graphs}
     backend = backends.backend_of(manifest)
     with _overwritten(own, new):
-        plans = {graph.name: graph.plan for graph in manifest.graphs}
         subjects = subjects_of(plans, eager.module, backend, compiled.program.graphs, manifest.seed)
-        graphs = []
-        for graph in manifest.graphs:
-            checks = validate(subjects[graph.name])
-            require_passed(checks)
-            graphs.append(graph.model_copy(update={"checks": checks}))
+        graphs = examine(subjects, manifest.sides)
     described = describe_source(source, eager, manifest.seed)
-    return manifest.model_copy(update={"graphs": tuple(graphs), "source": described})
+    return manifest.model_copy(update={"graphs": graphs, "source": described})
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class StateDict:
     weights: Mapping[str, Tensor]
     own_config: PretrainedConfig
     name: str = "state dict"
-    kind: Any = "checkpoint"
+    kind: Literal["checkpoint"] = "checkpoint"
 
     def config(self) -> PretrainedConfig:
         return self.own_config
@@ -75,10 +74,7 @@ class StateDict:
         Raises:
             RequestError: if the names or shapes are not those of the model.
         """
-        chosen = model_class(plan)
-        build = chosen.from_config if hasattr(chosen, "from_config") else chosen._from_config
-        with quiet_transformers():
-            model = build(self.own_config, dtype=torch.float32, attn_implementation=plan.attn_implementation)
+        model = build_model(plan, self.own_config)
         try:
             model.load_state_dict(dict(self.weights))
         except RuntimeError as error:
@@ -133,12 +129,11 @@ def _by_graph_name(eager: EagerModel, own: Mapping[str, Tensor], plan: Plan) -> 
 def _overwritten(own: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> Iterator[None]:
     """Write new values into tensors; put the old ones back if anything goes wrong."""
     old = {name: own[name].clone() for name in new}
-    _write(own, new)
-    try:
+    with ExitStack() as undo:
+        undo.callback(_write, own, old)
+        _write(own, new)
         yield
-    except BaseException:
-        _write(own, old)
-        raise
+        undo.pop_all()
 
 
 def _write(own: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:

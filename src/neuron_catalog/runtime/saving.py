@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 
 from huggingface_hub import HfApi
+from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of whichever client it uses
 
 from neuron_catalog.digests import record_file
-from neuron_catalog.errors import RequestError
+from neuron_catalog.errors import RequestError, first_line
 from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.publish import publication, require_space
 from neuron_catalog.manifest import MANIFEST_NAME, Manifest
-from neuron_catalog.models.sources import hub_errors
 from neuron_catalog.runtime.base import CompiledModel
 
 
@@ -61,9 +61,14 @@ def upload(
         RequestError: if the hub refuses, or cannot be reached.
     """
     api = HfApi(token=token)
-    with hub_errors(repository_id, "written"):
+    try:
         api.create_repo(repository_id, private=private, exist_ok=True)
         commit = api.upload_folder(
             repo_id=repository_id, folder_path=folder, revision=revision, commit_message=message
         )
+    except (HTTPError, OSError, RuntimeError, ValueError) as error:  # the client wraps what storage refuses
+        raise RequestError(
+            f"{repository_id} could not be written: {first_line(error)}",
+            f"Check the name, the token and the network; the artifact lies in {folder}.",
+        ) from error
     return str(commit.commit_url)
