@@ -19,19 +19,20 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from neuron_catalog.runtime.generation import GeneratingModel
 from neuron_catalog.runtime.model import NeuronModel
 from neuron_catalog.runtime.sentence import SentenceModel
 '''
 
 BASES = {"transformers": "NeuronModel", "sentence_transformers": "SentenceModel"}
-"""Library → what its classes can do beyond being called."""
+"""Library → what its classes can do beyond being called; those whose task is to write can do that, too."""
 
 
 def class_text(name: str, task: Task) -> str:
     """Return the definition of a task's class."""
     return f'''
 
-class {task.runtime_class}({BASES[task.library]}):
+class {task.runtime_class}({"GeneratingModel" if task.generates else BASES[task.library]}):
     """{task.summary}
 
     In place of `{task.auto_class}`, for {name}.

@@ -166,6 +166,32 @@ class Graph(Record):
     fits: tuple[AxisFit, ...] = ()
 
 
+class PartTensor(Record):
+    """A tensor in the signature of a part."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+STATE = "past."
+"""What the names of states begin with: they are inputs and outputs, which the next call takes."""
+
+
+class Part(Record):
+    """A traced function of an artifact whose task takes several: `prefill`, `decode`, `encoder`."""
+
+    name: str
+    """What it is called in the artifact's file."""
+    inputs: tuple[PartTensor, ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def states(self) -> tuple[PartTensor, ...]:
+        """The inputs that are updated: each is an output of the same name, shape and type, too."""
+        return tuple(tensor for tensor in self.inputs if tensor.name.startswith(STATE))
+
+
 class BackendRecord(Record):
     """What compiled the graph, with which arguments and versions."""
 
@@ -204,6 +230,8 @@ class Manifest(Record):
     """Name of the file with all graphs, which share one set of weights."""
     graphs: tuple[Graph, ...]
     """The largest one last; the others serve smaller inputs."""
+    parts: tuple[Part, ...] = ()
+    """The traced functions, if a graph takes several; else each graph is one, by its own name."""
     returns: dict[str, str] = {}
     """Where in the model's answer an object stands (`""` for the whole) → its class in transformers."""
     backend: BackendRecord
@@ -222,6 +250,11 @@ class Manifest(Record):
         """Where padding was put, the preferred side first."""
         left = any(fit.filled == "left" for graph in self.graphs for fit in graph.fits)
         return ("left", "right") if left else ("right", "left")
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The names of all traced functions in the file."""
+        return tuple(each.name for each in self.parts or self.graphs)
 
     @property
     def verified(self) -> bool:

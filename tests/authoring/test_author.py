@@ -11,8 +11,8 @@ from neuron_catalog.authoring.compose import families_for
 from neuron_catalog.authoring.draft import Draft
 from neuron_catalog.authoring.revisions import revised
 from neuron_catalog.catalog.index import Catalog
-from neuron_catalog.exporting.selftest import Row, selftest
 from neuron_catalog.manifest import Check, Difference
+from neuron_catalog.proving.selftest import Row, selftest
 
 EXAMPLES = {
     "gpt2": ("text-encoder", {"feature-extraction", "text-classification", "text-generation"}),

@@ -12,8 +12,8 @@ from neuron_catalog import CatalogError
 from neuron_catalog.catalog.evidence import read_evidence, write_evidence
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.catalog.tiers import highest, lowest
-from neuron_catalog.exporting.record import record
-from neuron_catalog.exporting.selftest import Row
+from neuron_catalog.proving.record import record
+from neuron_catalog.proving.selftest import Row
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -139,7 +139,7 @@ def test_a_row_that_failed_for_want_of_its_library_withdraws_nothing(overlay, ca
     def absent(package):
         raise metadata.PackageNotFoundError(package)
 
-    monkeypatch.setattr("neuron_catalog.exporting.record.metadata.version", absent)
+    monkeypatch.setattr("neuron_catalog.proving.record.metadata.version", absent)
     path = overlay / "evidence" / f"{name}.jsonl"
     write_evidence(path, catalog.definition(name), before)
     shutil.copyfile(

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from neuron_catalog.cli.printing import row_progress
-from neuron_catalog.exporting.selftest import Row
 from neuron_catalog.manifest import Check
+from neuron_catalog.proving.selftest import Row
 
 LINES = ["[✓] a[b] fill-mask torchscript 0.5 s", "[✗] c fill-mask torchscript 0.0 s", "      It broke."]
 

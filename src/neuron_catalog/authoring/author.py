@@ -28,8 +28,8 @@ from neuron_catalog.authoring.trial import BUILDING_ERRORS, Workbench, workbench
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.errors import NeuronCatalogError, RequestError, first_line
 from neuron_catalog.exporting.comparisons import OTHER_BATCH_FACTOR, RELATIVE_BOUND, difference, largest
-from neuron_catalog.exporting.selftest import Row
 from neuron_catalog.models.sources import quiet_transformers
+from neuron_catalog.proving.selftest import Row
 from neuron_catalog.schema.documents import Family
 
 MOST_REVISIONS = 6

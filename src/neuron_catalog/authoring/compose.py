@@ -184,9 +184,7 @@ def with_axes(draft: Draft, catalog: Catalog) -> Draft:
     family = catalog.families[draft.family]
     aliases = catalog.normalized_configs[draft.normalized_config]
     used = _axes(draft, catalog)
-    mandatory = tuple(
-        axis for axis in family.axes if axis in used and not has_default(family.axes[axis], aliases)
-    )
+    mandatory = tuple(axis for axis in family.axes if axis in used and not has_default(axis, family, aliases))
     sizes = TINY_AXES | draft.tiny["axes"]
     sizes = {axis: sizes[axis] for axis in mandatory}
     return replace(draft, mandatory_axes=mandatory, tiny={**draft.tiny, "axes": sizes})

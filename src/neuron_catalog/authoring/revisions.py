@@ -10,7 +10,7 @@ from neuron_catalog.authoring.anatomy import Head
 from neuron_catalog.authoring.compose import SENSES
 from neuron_catalog.authoring.draft import Draft
 from neuron_catalog.exporting.comparisons import too_large
-from neuron_catalog.exporting.selftest import Row
+from neuron_catalog.proving.selftest import Row
 
 CURES_BY_COMPLAINT = {
     "cannot be saved": "plain_autograd",

@@ -19,11 +19,11 @@ from neuron_catalog.authoring.draft import Draft
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.errors import RequestError, first_line
 from neuron_catalog.exporting.request import ExportRequest, resolve
-from neuron_catalog.exporting.selftest import Job, Row, run_job
 from neuron_catalog.manifest import Plan
 from neuron_catalog.models.arguments import fixed_arguments
 from neuron_catalog.models.fills import Inputs, changed, make_inputs
 from neuron_catalog.plan.dims import Dims
+from neuron_catalog.proving.selftest import Job, Row, run_job
 
 LISTED = {"feature_maps", "logits"}
 """Lists of tensors that are no by-product: what a backbone is for, and scores of several kinds."""

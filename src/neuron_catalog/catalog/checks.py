@@ -168,7 +168,8 @@ def _check_axes(entry: Entry[Architecture], family: Family, aliases: Mapping[str
             yield source.finding(("mandatory_axes", position), "NC304", message, "remove it")
     misspelt = set(architecture.mandatory_axes) - set(family.axes)
     for name in sorted(used - set(architecture.mandatory_axes)):
-        known_default = has_default(family.axes[name], aliases)
+        tasks = (t for t in architecture.tasks if name in axes_in_use(architecture, family, aliases, t))
+        known_default = all(has_default(name, family, aliases, task) for task in tasks)
         if not known_default and not nearest(name, misspelt).startswith("did"):
             message = f"axis {name} is used and has no default, but is not listed"
             yield source.finding(("mandatory_axes",), "NC304", message, "add it")
@@ -194,9 +195,9 @@ def _check_promises(entry: Entry[Architecture], family: Family) -> Iterator[Find
     if looser and architecture.atol_reason is None:
         message = f"atol is looser than the family's {family.atol}"
         yield source.finding(("atol",), "NC308", message, "add atol_reason with the measured difference")
-    yield from unknown(
-        entry, ("model_classes",), architecture.model_classes, architecture.tasks, "task of this architecture"
-    )
+    for key in ("model_classes", "wrappers"):
+        named = getattr(architecture, key)
+        yield from unknown(entry, (key,), named, architecture.tasks, "task of this architecture")
     for position, deviation in enumerate(architecture.deviations):
         where: YamlPath = ("deviations", position, "tasks")
         yield from unknown(entry, where, deviation.tasks, architecture.tasks, "task of this architecture")

@@ -10,7 +10,7 @@ from neuron_catalog.catalog.source import YamlPath
 from neuron_catalog.errors import Finding
 from neuron_catalog.schema.documents import Family
 from neuron_catalog.schema.tensors import PerLayer
-from neuron_catalog.schema.words import DERIVED_DIMS, OPEN_SIZES
+from neuron_catalog.schema.words import CACHE_AXES, DERIVED_DIMS, OPEN_SIZES
 
 
 def check_family(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
@@ -31,12 +31,30 @@ def check_family(entry: Entry[Family], around: Surroundings) -> Iterator[Finding
         yield from unknown(entry, ("axes", name, "only_for"), axis.only_for, around.tasks, "task")
         default = [axis.default] if isinstance(axis.default, str) else []
         known = around.config_keys | set(DERIVED_DIMS)
-        yield from unknown(entry, ("axes", name, "default"), default, known, "dim of a config")
+        others = known | (set(family.axes) - {name})
+        yield from unknown(entry, ("axes", name, "default"), default, others, "axis or dim of a config")
+        yield from unknown(entry, ("axes", name, "default_for"), axis.default_for, around.tasks, "task")
+        for task, dim in axis.default_for.items():
+            named = [dim] if isinstance(dim, str) else []
+            place: YamlPath = ("axes", name, "default_for", task)
+            yield from unknown(entry, place, named, others, "axis or dim of a config")
+        yield from unknown(entry, ("axes", name, "at_most"), _given(axis.at_most), family.axes, "axis")
         factor: YamlPath = ("axes", name, "multiple_of")
         yield from unknown(entry, factor, _given(axis.multiple_of), known, "dim of a config")
+    yield from _check_wrappers(entry, around)
     yield from _check_family_inputs(entry, around)
     yield from _check_family_constants(entry, around)
     yield from _check_family_outputs(entry, around)
+
+
+def _check_wrappers(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
+    family = entry.document
+    yield from unknown(entry, ("wrappers",), family.wrappers, around.tasks, "task")
+    for task, wrapper in family.wrappers.items():
+        for axis in CACHE_AXES.get(wrapper, ()):
+            if axis not in family.axes:
+                message = f"wrapper {wrapper} needs the axis {axis}"
+                yield entry.source.finding(("wrappers", task), "NC311", message, "define it under axes")
 
 
 def _check_family_constants(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:

@@ -174,8 +174,11 @@ class Catalog:
         Raises:
             RequestError: if the architecture does not support the task.
         """
-        used = self.axes(name, task)
-        return tuple(axis for axis in self.get(name).mandatory_axes if axis in used)
+        task = self.supported_task(name, task)
+        architecture = self.get(name)
+        family = self.families[architecture.family]
+        used = set(self.axes(name, task)) - {n for n, axis in family.axes.items() if task in axis.default_for}
+        return tuple(axis for axis in architecture.mandatory_axes if axis in used)
 
     def axes(self, name: str, task: str) -> tuple[str, ...]:
         """Return all axes that an architecture has in a task, those with a default included.

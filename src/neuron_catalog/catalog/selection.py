@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from neuron_catalog.schema.documents import Architecture, Family
 from neuron_catalog.schema.tensors import Axis, ConditionalInput, Constant
-from neuron_catalog.schema.words import DERIVED_DIMS
+from neuron_catalog.schema.words import CACHE_AXES, DERIVED_DIMS, WrapperName
 
 
 def axes_in_use(
@@ -14,11 +14,12 @@ def axes_in_use(
 ) -> set[str]:
     """Return the axes that matter in `task`, or in any task.
 
-    These are the axes in the shapes of the selected inputs and in the selected constants, and the fixed ones
-    that the config knows.
+    These are the axes in the shapes of the selected inputs and in the selected constants, those of a cache,
+    and the fixed ones that the config knows.
     """
     tasks = [task] if task else list(architecture.tasks)
-    found = {name for name, axis in family.axes.items() if axis.fixed and has_default(axis, aliases)}
+    fixed = (name for name, axis in family.axes.items() if axis.fixed)
+    found = {name for name in fixed if has_default(name, family, aliases, task)}
     for each in tasks:
         for name in selected_inputs(architecture, family, each):
             tensor = family.inputs[name]
@@ -28,6 +29,7 @@ def axes_in_use(
                 *([tensor.times] if tensor.times else []),
             )
             found |= set(_parts(dims)) & set(family.axes)
+        found |= set(CACHE_AXES.get(wrapper_of(architecture, family, each), ())) & set(family.axes)
         for name in selected_constants(architecture, family, each):
             found |= set(_parts(dims_of_constant(family.constants[name]))) & set(family.axes)
     return {
@@ -35,6 +37,11 @@ def axes_in_use(
         for name in found
         if not family.axes[name].only_for or set(family.axes[name].only_for) & set(tasks)
     }
+
+
+def wrapper_of(architecture: Architecture, family: Family, task: str) -> WrapperName:
+    """Return the wrapper of a task: the architecture's word counts, then the family's."""
+    return architecture.wrappers.get(task) or family.wrappers.get(task) or architecture.wrapper
 
 
 def selected_constants(architecture: Architecture, family: Family, task: str) -> tuple[str, ...]:
@@ -65,8 +72,14 @@ def selected_inputs(architecture: Architecture, family: Family, task: str) -> tu
     return tuple(name for name, tasks in only_for.items() if not tasks or task in tasks)
 
 
-def has_default(axis: Axis, aliases: Mapping[str, str]) -> bool:
-    """Tell whether an axis has a size without the caller: a number, or a dim that the config gives."""
-    if isinstance(axis.default, str):
-        return all(key in aliases for key in DERIVED_DIMS.get(axis.default, (axis.default,)))
-    return axis.default is not None
+def default_of(axis: Axis, task: str | None) -> int | str | None:
+    """Return what an axis says about its size without the caller, in one task or in most."""
+    return axis.default if task is None else axis.default_for.get(task, axis.default)
+
+
+def has_default(axis: str, family: Family, aliases: Mapping[str, str], task: str | None = None) -> bool:
+    """Tell whether an axis has a size without the caller: a number, another axis, or a dim of the config."""
+    default = default_of(family.axes[axis], task)
+    if isinstance(default, str) and default not in set(family.axes) - {axis}:
+        return all(key in aliases for key in DERIVED_DIMS.get(default, (default,)))
+    return default is not None

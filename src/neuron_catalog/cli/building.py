@@ -192,8 +192,8 @@ def selftest(
     as_json: Json = False,
 ) -> None:
     """Export the tiny model of every architecture and task, run all checks, and the negative control."""
-    from neuron_catalog.exporting.journal import Journal
-    from neuron_catalog.exporting.selftest import selftest as rows
+    from neuron_catalog.proving.journal import Journal
+    from neuron_catalog.proving.selftest import selftest as rows
 
     catalog = catalog_of(context)
     names = architectures or list(catalog.architectures)
@@ -210,7 +210,7 @@ def selftest(
             on_row(row)
     failed, not_run = sum(row.failed for row in done), sum(bool(row.not_run) for row in done)
     if record:
-        from neuron_catalog.exporting.record import record as write
+        from neuron_catalog.proving.record import record as write
 
         write(catalog, done)
     if as_json:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from neuron_catalog.exporting.selftest import Row
     from neuron_catalog.manifest import AxisFit, Check, Manifest, Plan
+    from neuron_catalog.proving.selftest import Row
 
 MARKS = {"passed": "✓", "failed": "✗", "not_run": "–", "deviates": "!"}
 

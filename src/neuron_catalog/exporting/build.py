@@ -14,12 +14,12 @@ from neuron_catalog.exporting.comparisons import Tolerance
 from neuron_catalog.exporting.publish import require_space
 from neuron_catalog.exporting.request import Resolved
 from neuron_catalog.exporting.subject import Subject
-from neuron_catalog.manifest import Plan, SourceRecord
+from neuron_catalog.manifest import Part, Plan, SourceRecord
 from neuron_catalog.models.cures import cured
 from neuron_catalog.models.fills import make_inputs
 from neuron_catalog.models.sources import EagerModel, Source
 from neuron_catalog.models.weights import outputs_depending_on, weight_facts
-from neuron_catalog.models.wrappers import WRAPPERS
+from neuron_catalog.models.wrappers import WRAPPERS, Wrapped
 
 OnStep = Callable[[str], None]
 """Told what begins now, for progress on a terminal."""
@@ -30,8 +30,12 @@ class Built:
     """Saved graphs, ready for examination, and where their weights came from."""
 
     model: nn.Module
+    plans: dict[str, Plan]
+    """Name of a graph → what it was made for; the largest one last."""
+    parts: tuple[Part, ...]
+    """The traced functions, if a graph takes several."""
     subjects: dict[str, Subject]
-    """Name → graph; the largest one last."""
+    """Name → what is examined."""
     source: SourceRecord
 
     @property
@@ -42,7 +46,7 @@ class Built:
     @property
     def plan(self) -> Plan:
         """The plan of the largest graph."""
-        return self.subject.plan
+        return self.plans[LARGEST]
 
 
 LARGEST = "forward"
@@ -62,41 +66,46 @@ def build(resolved: Resolved, folder: Path, on_step: OnStep) -> Built:
     source = describe_source(resolved.source, eager, resolved.seed)
     on_step(f"Compiling with {resolved.backend_name} on the {resolved.backend.DEVICE}")
     path = folder / resolved.backend.FILE_NAME
-    wrapped = WRAPPERS[resolved.plan.wrapper].module(eager.module, plans[LARGEST])
-    examples = {name: tuple(make_inputs(plan, resolved.seed).values()) for name, plan in plans.items()}
+    wrapped = WRAPPERS[resolved.plan.wrapper].wrapped(eager.module, plans, resolved.seed)
     with cured(eager.module, resolved.plan.cures):
-        program = resolved.backend.compile(wrapped, examples)
+        program = resolved.backend.compile(wrapped.module, wrapped.examples)
         require_space(path, source.weights_bytes)
         resolved.backend.save(program, path)
     del program
-    return Built(
-        eager.module, make_subjects(plans, eager.module, resolved.backend, path, resolved.seed), source
-    )
+    reloaded = resolved.backend.load(path, wrapped.examples).graphs
+    subjects = subjects_of(plans, eager.module, wrapped, resolved.backend, reloaded, resolved.seed)
+    return Built(eager.module, plans, wrapped.parts, subjects, source)
 
 
 def make_subjects(
-    plans: Mapping[str, Plan], model: nn.Module, backend: Backend, path: Path, seed: int
-) -> dict[str, Subject]:
-    """Load saved graphs and put each beside the eager model they were made from."""
-    return subjects_of(plans, model, backend, backend.load(path, plans).graphs, seed)
-
-
-def subjects_of(
     plans: Mapping[str, Plan],
     model: nn.Module,
     backend: Backend,
     graphs: Mapping[str, CompiledGraph],
     seed: int,
 ) -> dict[str, Subject]:
-    """Put each graph beside the eager model that it should equal; the model is not copied."""
+    """Put each compiled graph beside the eager model that it should equal; the model is not copied."""
+    wrapped = WRAPPERS[next(iter(plans.values())).wrapper].wrapped(model, plans, seed)
+    return subjects_of(plans, model, wrapped, backend, graphs, seed)
+
+
+def subjects_of(
+    plans: Mapping[str, Plan],
+    model: nn.Module,
+    wrapped: Wrapped,
+    backend: Backend,
+    graphs: Mapping[str, CompiledGraph],
+    seed: int,
+) -> dict[str, Subject]:
+    """Do what `make_subjects` does, for a model that is wrapped already."""
     wrapper = WRAPPERS[next(iter(plans.values())).wrapper]
     return {
         name: Subject(
-            plan=plan,
-            graph=graphs[name],
-            wrapped=wrapper.module(model, plan),
-            oracle=wrapper.oracle(model, plan),
-            tolerance=Tolerance.of(plan, backend.ABSOLUTE_BOUND),
+            plan=wrapper.trial(plan),
+            graph=wrapper.assembled(name, plan, graphs, wrapped.parts),
+            wrapped=wrapper.assembled(name, plan, wrapped.functions, wrapped.parts),
+            oracle=wrapper.oracle(model, wrapper.trial(plan)),
+            tolerance=Tolerance.of(plan, backend.ABSOLUTE_BOUND, wrapper.factor),
             seed=seed,
         )
         for name, plan in plans.items()
@@ -140,8 +149,9 @@ def untrained_outputs(plan: Plan, eager: EagerModel, seed: int) -> set[str]:
     """Return the outputs of a plan that depend on weights which the checkpoint does not have."""
     if not eager.missing_weights:
         return set()
-    oracle = WRAPPERS[plan.wrapper].oracle(eager.module, plan)
-    return outputs_depending_on(eager.module, eager.missing_weights, oracle, make_inputs(plan, seed))
+    trial = WRAPPERS[plan.wrapper].trial(plan)
+    oracle = WRAPPERS[plan.wrapper].oracle(eager.module, trial)
+    return outputs_depending_on(eager.module, eager.missing_weights, oracle, make_inputs(trial, seed))
 
 
 def not_trained(source: Source, plan: Plan, eager: EagerModel) -> RequestError:

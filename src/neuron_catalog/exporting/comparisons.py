@@ -39,9 +39,9 @@ class Tolerance:
     """Multiplies the scaled bound, where two computations may take different kernels."""
 
     @classmethod
-    def of(cls, plan: Plan, absolute_alternative: bool) -> Tolerance:
-        """Return the tolerance that a plan and a backend call for."""
-        return cls(plan.atol, plan.atol_from_caller, absolute_alternative)
+    def of(cls, plan: Plan, absolute_alternative: bool, factor: float = 1.0) -> Tolerance:
+        """Return the tolerance that a plan, a backend and a wrapper call for."""
+        return cls(plan.atol, plan.atol_from_caller, absolute_alternative, factor)
 
     def allowed(self, reference: Tensor) -> float:
         """Return the largest difference allowed from `reference`: none if it holds codes."""

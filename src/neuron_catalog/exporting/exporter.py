@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from transformers.utils import GENERATION_CONFIG_NAME
 
 from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.digests import record_file
@@ -73,10 +74,19 @@ def export_resolved(request: ExportRequest, resolved: Resolved, on_step: OnStep 
         resolved.source.copy_preprocessing(folder)
         graphs = _examined(built, request.validation, folder, on_step)
         on_step("Writing the artifact")
-        write_config(built.model, built.plan, resolved, folder)
-        manifest = _manifest(built, graphs, resolved, folder)
-        manifest.write(folder)
+        manifest = finish(built, graphs, resolved, folder)
     return Exported(target, manifest)
+
+
+def finish(built: Built, graphs: tuple[Graph, ...], resolved: Resolved, folder: Path) -> Manifest:
+    """Write what makes an artifact of a folder with built graphs; return its manifest."""
+    write_config(built.model, built.plan, resolved, folder)
+    settings = getattr(built.model, "generation_config", None)
+    if settings is not None:
+        (folder / GENERATION_CONFIG_NAME).write_text(settings.to_json_string(), encoding="utf-8")
+    manifest = _manifest(built, graphs, resolved, folder)
+    manifest.write(folder)
+    return manifest
 
 
 def default_target(request: ExportRequest, plan: Plan) -> Path:
@@ -87,9 +97,9 @@ def default_target(request: ExportRequest, plan: Plan) -> Path:
 
 def _examined(built: Built, validation: bool, folder: Path, on_step: OnStep) -> tuple[Graph, ...]:
     if not validation:
-        return unexamined(built.subjects, "--disable-validation was given")
+        return unexamined(built.plans, "--disable-validation was given")
     on_step("Validating on fresh inputs")
-    return examine(built.subjects, _sides(folder))
+    return examine(built.plans, built.subjects, _sides(folder))
 
 
 def _manifest(built: Built, graphs: tuple[Graph, ...], resolved: Resolved, folder: Path) -> Manifest:
@@ -98,6 +108,7 @@ def _manifest(built: Built, graphs: tuple[Graph, ...], resolved: Resolved, folde
         neuron_catalog=__version__,
         file=backend.FILE_NAME,
         graphs=graphs,
+        parts=built.parts,
         returns=WRAPPERS[plan.wrapper].returns(built.model, plan, make_inputs(plan, resolved.seed)),
         backend=BackendRecord(
             name=resolved.backend_name, arguments=backend.arguments(), versions=backend.versions()

@@ -56,8 +56,8 @@ def validate_model_outputs(artifact: Path, model: nn.Module, atol: float | None 
     manifest.require_intact(artifact)
     backend = backends.backend_of(manifest)
     plans = {graph.name: _bounded(graph.plan, atol) for graph in manifest.graphs}
-    subjects = make_subjects(plans, model, backend, artifact / manifest.file, manifest.seed)
-    return examine(subjects, manifest.sides)
+    graphs = backend.load(artifact / manifest.file, manifest.functions).graphs
+    return examine(plans, make_subjects(plans, model, backend, graphs, manifest.seed), manifest.sides)
 
 
 def _bounded(plan: Plan, atol: float | None) -> Plan:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from neuron_catalog.errors import RequestError, VerificationError, first_line
 from neuron_catalog.exporting.backends.protocol import CompiledGraph
@@ -34,9 +34,10 @@ class Subject:
     """A compiled graph under examination, with everything it is compared to."""
 
     plan: Plan
+    """Of a trial: where a task takes several functions, inputs and outputs of a use of them all."""
     graph: CompiledGraph
-    wrapped: nn.Module
-    """The eager module that was compiled."""
+    wrapped: CompiledGraph
+    """The eager functions that were compiled."""
     oracle: Oracle
     tolerance: Tolerance
     seed: int

@@ -52,7 +52,7 @@ def _outcomes(subject: Subject) -> tuple[Check, ...]:
             outcome = check(subject)
         except VerificationError as error:
             outcome = Check(name=name, status="failed", detail=error.cause)
-        outcomes.append(_waived(outcome, subject.plan))
+        outcomes.append(waived(outcome, subject.plan))
     return tuple(outcomes)
 
 
@@ -270,7 +270,8 @@ def _changed(after: Outputs, before: Outputs, tolerance: Tolerance) -> bool:
     return any(difference(after[name], value) > tolerance.allowed(value) for name, value in before.items())
 
 
-def _waived(check: Check, plan: Plan) -> Check:
+def waived(check: Check, plan: Plan) -> Check:
+    """Turn a failure that the architecture declares into a deviation with its reason."""
     reason = next((waiver.reason for waiver in plan.waivers if waiver.check == check.name), None)
     if check.status != "failed" or reason is None:
         return check

@@ -26,11 +26,11 @@ def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> In
     Ids under a zero of the mask are the pad value, as a tokenizer writes them; all others differ from it.
     """
     generator = torch.Generator().manual_seed(seed)
-    kept = {mask.name: padded_mask(mask, generator, pattern).bool() for mask in plan.masks}
+    kept = {mask.name: MASKS[mask.fill](mask, generator, pattern).bool() for mask in plan.masks}
     for tensor in plan.inputs:
         if tensor.placeholders and (mask := _mask_of(tensor, plan)):
-            held = tensor.placeholders + len(tensor.marks)
-            kept[mask.name][..., : held + 2] = True  # what stands for an image or a sound is never padding
+            places = _held(tensor, plan)
+            kept[mask.name][..., places.start - 1 : places.stop + 1] = True  # an image is never padding
     inputs: Inputs = {}
     for tensor in plan.inputs:
         if tensor.name in kept:
@@ -41,12 +41,25 @@ def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> In
             value = value.flatten()[0].expand_as(value).clone()
         if mask := _mask_of(tensor, plan):
             value = _padded(tensor, value, kept[mask.name], mask.axes)
-        if tensor.placeholder is not None:
-            value[..., 1 : tensor.placeholders + 1] = tensor.placeholder
-            for place, each in enumerate(tensor.marks, start=tensor.placeholders + 1):
+        if tensor.placeholders:
+            places = _held(tensor, plan)
+            standing = 1 if tensor.placeholder is None else tensor.placeholder
+            value[..., places.start : places.start + tensor.placeholders] = standing
+            for place, each in enumerate(tensor.marks, start=places.start + tensor.placeholders):
                 value[..., place] = each
         inputs[tensor.name] = value
     return inputs
+
+
+def _held(tensor: InputTensor, plan: Plan) -> slice:
+    """Return the places of a text that stand for an image or a sound.
+
+    They follow the first token, or, if padding is on the left, come before the last.
+    """
+    count = tensor.placeholders + len(tensor.marks)
+    left = any(mask.fill == "left_padded_mask" for mask in plan.masks)
+    start = tensor.shape[-1] - 1 - count if left else 1
+    return slice(start, start + count)
 
 
 def _mask_of(tensor: InputTensor, plan: Plan) -> InputTensor | None:
@@ -95,6 +108,11 @@ def padded_mask(tensor: InputTensor, generator: Generator, pattern: Pattern = "m
     return kept.to(getattr(torch, tensor.dtype))
 
 
+def left_padded_mask(tensor: InputTensor, generator: Generator, pattern: Pattern = "mixed_lengths") -> Tensor:
+    """Return zeros and ones over the last dimension; the last entry of each row is always one."""
+    return padded_mask(tensor, generator, pattern).flip(-1)
+
+
 def random_normal(tensor: InputTensor, generator: Generator) -> Tensor:
     """Draw standard normal noise: what processors make of pixels and waveforms is near it in scale."""
     return torch.randn(tensor.shape, generator=generator, dtype=getattr(torch, tensor.dtype))
@@ -120,11 +138,9 @@ def boxes(tensor: InputTensor, generator: Generator) -> Tensor:
 
 
 def span(tensor: InputTensor, generator: Generator) -> Tensor:
-    """Set the entries after the first that stand for an image to one, the others to zero."""
+    """Return zeros; the entries that stand for an image become one where they stand."""
     del generator
-    value = torch.zeros(tensor.shape, dtype=getattr(torch, tensor.dtype))
-    value[..., 1 : tensor.placeholders + 1] = 1
-    return value
+    return torch.zeros(tensor.shape, dtype=getattr(torch, tensor.dtype))
 
 
 def grid(tensor: InputTensor, generator: Generator) -> Tensor:
@@ -158,6 +174,10 @@ def changed(tensor: InputTensor, value: Tensor) -> Tensor:
         opposite = 1 - value
         opposite[..., 0] = 1
         return opposite
+    if tensor.fill == "left_padded_mask":
+        opposite = 1 - value
+        opposite[..., -1] = 1
+        return opposite
     if tensor.fill == "boxes":  # not moved alike: a model may see where boxes are from each other only
         return LARGEST_COORDINATE - value[..., [2, 3, 0, 1]]
     if tensor.fill == "random_halves" and tensor.dtype != "bool":
@@ -185,6 +205,12 @@ def _next_ids(tensor: InputTensor, value: Tensor, below: int) -> Tensor:
         following = torch.where(value == each, value, following)
     return following
 
+
+MASKS: dict[str, Callable[[InputTensor, Generator, Pattern], Tensor]] = {
+    "padded_mask": padded_mask,
+    "left_padded_mask": left_padded_mask,
+}
+"""Word → function that lays out padding. A text that is to be continued has it on the left."""
 
 FILLS: dict[str, Callable[[InputTensor, Generator], Tensor]] = {
     "random_ids": random_ids,

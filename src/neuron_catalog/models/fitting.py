@@ -7,6 +7,7 @@ tried at export, and the manifest tells. Those without a filling are left as the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from neuron_catalog.manifest import Filling, InputTensor, OutputTensor, Plan
 from neuron_catalog.schema.words import BEGINS_WITH, ENDS_WITH
 
 Sizes = Mapping[str, int]
+T = TypeVar("T", InputTensor, OutputTensor)
 
 
 def filled_up(tensor: InputTensor, value: Tensor, fillings: Mapping[str, Filling]) -> Tensor:
@@ -67,15 +69,15 @@ def _without(value: Tensor, place: int, first: int, count: int) -> Tensor:
 
 
 def resized(plan: Plan, sizes: Sizes) -> Plan:
-    """Return a plan whose inputs have other sizes; dims that are computed from these are left as they are."""
-    inputs = tuple(
-        tensor.model_copy(
-            update={
-                "shape": tuple(
-                    sizes.get(axis, old) for axis, old in zip(tensor.axes, tensor.shape, strict=True)
-                )
-            }
-        )
-        for tensor in plan.inputs
+    """Return a plan of other sizes; dims that are computed from these are left as they are."""
+    return plan.model_copy(
+        update={
+            "inputs": tuple(_resized(tensor, sizes) for tensor in plan.inputs),
+            "outputs": tuple(_resized(tensor, sizes) for tensor in plan.outputs),
+        }
     )
-    return plan.model_copy(update={"inputs": inputs})
+
+
+def _resized(tensor: T, sizes: Sizes) -> T:
+    sizes_of = zip(tensor.axes, tensor.shape, strict=True)
+    return tensor.model_copy(update={"shape": tuple(sizes.get(axis, old) for axis, old in sizes_of)})

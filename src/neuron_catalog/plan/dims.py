@@ -130,6 +130,11 @@ def _single_value() -> int:
     return 1
 
 
+def _single_token() -> int:
+    """The next token, in a dimension of its own as if there were more."""
+    return 1
+
+
 def _text_and_codes(num_codebooks: int) -> int:
     """One token of the text, and one code of each codebook."""
     return num_codebooks + 1
@@ -160,6 +165,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "plane": _plane,
     "positions_after_padding": _positions_after_padding,
     "rotary_sections": _rotary_sections,
+    "single_token": _single_token,
     "single_value": _single_value,
     "steps_with_lags": _steps_with_lags,
     "text_and_codes": _text_and_codes,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from neuron_catalog.catalog.index import Catalog
-from neuron_catalog.catalog.selection import axes_in_use, has_default
+from neuron_catalog.catalog.selection import axes_in_use, default_of, has_default, wrapper_of
 from neuron_catalog.errors import RequestError, nearest
 from neuron_catalog.manifest import ConstantTensor, InputTensor, OutputTensor, Plan, Waiver
 from neuron_catalog.plan.dims import Dims
@@ -25,11 +25,13 @@ from neuron_catalog.schema.conditions import (
     all_of,
 )
 from neuron_catalog.schema.documents import Architecture, Family
-from neuron_catalog.schema.tensors import Axis, ConditionalInput, Input, PerLayer
-from neuron_catalog.schema.words import OPEN_SIZES
+from neuron_catalog.schema.tensors import ConditionalInput, Input, PerLayer
+from neuron_catalog.schema.words import CACHE_AXES, OPEN_SIZES
 
 FLOAT_DTYPE = "float32"
 INTEGER_DTYPE = "int64"
+SCORES = "logits"
+"""The output that tells what follows a text."""
 ANY_SIZE = ("_", "...", *OPEN_SIZES)
 
 
@@ -57,9 +59,15 @@ def make_plan(catalog: Catalog, name: str, task: str, config: Any, choices: Choi
     from_config = Dims({}, catalog.normalized_configs[architecture.normalized_config], config)
     axes = _chosen_axes(architecture, family, task, from_config, choices.axes)
     dims = replace(from_config, axes=axes)
-    binding = _Binding(architecture, family, task, dims, choices.options)
+    wrapper = wrapper_of(architecture, family, task)
+    reads_prompts = "prompt_length" in CACHE_AXES.get(wrapper, ())
+    binding = _Binding(architecture, family, task, dims, choices.options, reads_prompts)
     binding.check_limits()
     inputs = binding.inputs()
+    arguments = {**architecture.forward_arguments, **dict.fromkeys(sorted(choices.options), True)}
+    if wrapper in CACHE_AXES:
+        arguments.pop("use_cache", None)  # the wrapper decides
+        _refuse_dynamic_batch(choices)
     return Plan(
         architecture=name,
         task=task,
@@ -67,8 +75,8 @@ def make_plan(catalog: Catalog, name: str, task: str, config: Any, choices: Choi
         model_class=catalog.model_class(name, task),
         runtime_class=catalog.tasks[task].runtime_class,
         attn_implementation=_attention(architecture, choices.options),
-        wrapper=architecture.wrapper,
-        forward_arguments={**architecture.forward_arguments, **dict.fromkeys(sorted(choices.options), True)},
+        wrapper=wrapper,
+        forward_arguments=arguments,
         axes=dict(binding.dims.axes),
         dynamic_axes=_dynamic_axes(family, inputs) if choices.dynamic_batch_size else (),
         options=tuple(sorted(choices.options)),
@@ -92,9 +100,18 @@ class _Binding:
     task: str
     dims: Dims
     options: frozenset[str]
+    reads_prompts: bool
+    """Whether inputs are the beginning of a text, and the output is what follows it."""
 
     def check_limits(self) -> None:
         require_multiples(self.architecture.architecture, self.family, self.dims)
+        for axis, size in self.dims.axes.items():
+            bound = self.family.axes[axis].at_most
+            if bound and bound in self.dims.axes and size > self.dims.axes[bound]:
+                raise RequestError(
+                    f"{axis} {size} is larger than {bound} {self.dims.axes[bound]}.",
+                    f"Use --{axis} {self.dims.axes[bound]} or less, or a larger --{bound}.",
+                )
         for limit in self.architecture.limits:
             if limit.axis not in self.dims.axes:
                 continue  # another task's axis
@@ -134,6 +151,8 @@ class _Binding:
 
     def _input(self, name: str, tensor: Input, selected: list[str]) -> InputTensor:
         axes = tensor.shape_for.get(self.task, tensor.shape)
+        if self.reads_prompts:
+            axes = _renamed(axes, "prompt_length")
         pad = tensor.pad
         return InputTensor(
             name=name,
@@ -159,14 +178,18 @@ class _Binding:
         return tuple(self.dims.value(key)) if key and key in self.dims.aliases else ()
 
     def outputs(self) -> tuple[OutputTensor, ...]:
-        declared = [self._output(name) for name in self.architecture.tasks[self.task]]
+        names = [
+            name for name in self.architecture.tasks[self.task] if not self.reads_prompts or name == SCORES
+        ]
+        declared = [self._output(name) for name in names]
         optional = [tensor for option in sorted(self.options) for tensor in self._per_layer(option)]
         return (*declared, *optional)
 
     def _output(self, name: str) -> OutputTensor:
         output = self.family.outputs[name]
         assert not isinstance(output, PerLayer)  # the catalog's checks refuse it
-        return self._tensor(name, output[self.task] if isinstance(output, Mapping) else output)
+        axes = output[self.task] if isinstance(output, Mapping) else output
+        return self._tensor(name, _renamed(axes, "single_token") if self.reads_prompts else axes)
 
     def _per_layer(self, option: str) -> Iterable[OutputTensor]:
         for name, output in self.family.outputs.items():
@@ -225,11 +248,10 @@ def _chosen_axes(
             )
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise RequestError(f"{axis} must be a positive whole number, not {size!r}.", "")
-    chosen = {
-        axis: given.get(axis) or _default(family.axes[axis], from_config)
-        for axis in family.axes
-        if axis in used
-    }
+    chosen: dict[str, int | None] = {}
+    for axis in family.axes:
+        if axis in used:
+            chosen[axis] = given.get(axis) or _default(axis, family, from_config, task, chosen)
     missing = [axis for axis, size in chosen.items() if size is None]
     if missing:
         sizes = {**{a: s for a, s in chosen.items() if s}, **{a: family.axes[a].suggest for a in missing}}
@@ -240,16 +262,35 @@ def _chosen_axes(
             f"Add for example: {ready}",
         )
     for axis in chosen:
-        wanted = _default(family.axes[axis], from_config) if family.axes[axis].fixed else None
+        wanted = _default(axis, family, from_config, task, chosen) if family.axes[axis].fixed else None
         if wanted is not None and chosen[axis] != wanted:
             _refuse_size(name, axis, chosen[axis], wanted)
     return {axis: size for axis, size in chosen.items() if size is not None}
 
 
-def _default(axis: Axis, from_config: Dims) -> int | None:
-    if not isinstance(axis.default, str):
-        return axis.default
-    return from_config.size(axis.default) if has_default(axis, from_config.aliases) else None
+def _renamed(axes: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """Give another name to the dimension of a text's positions."""
+    return tuple(name if axis == "sequence_length" else axis for axis in axes)
+
+
+def _default(
+    axis: str, family: Family, from_config: Dims, task: str, chosen: Mapping[str, int | None]
+) -> int | None:
+    """Return a number, the size of an axis that the family lists before this one, or a size of the config."""
+    default = default_of(family.axes[axis], task)
+    if not isinstance(default, str):
+        return default
+    if default != axis and default in chosen:
+        return chosen[default]
+    return from_config.size(default) if has_default(axis, family, from_config.aliases, task) else None
+
+
+def _refuse_dynamic_batch(choices: Choices) -> None:
+    if choices.dynamic_batch_size:
+        raise RequestError(
+            "--dynamic_batch_size is not for generation: the cache has a place for each row of one batch.",
+            "Leave it out, and export with the largest --batch_size; smaller ones are filled up.",
+        )
 
 
 def _refuse_size(name: str, axis: str, chosen: int | None, wanted: int) -> NoReturn:

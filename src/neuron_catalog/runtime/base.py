@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
@@ -12,11 +12,15 @@ from torch import Tensor
 
 from neuron_catalog.errors import RequestError, nearest
 from neuron_catalog.exporting import backends
-from neuron_catalog.exporting.backends.protocol import Program
-from neuron_catalog.manifest import ConstantTensor, InputTensor, Manifest
+from neuron_catalog.exporting.backends.protocol import CompiledGraph, Program
+from neuron_catalog.manifest import ConstantTensor, Graph, InputTensor, Manifest, Plan
 from neuron_catalog.models.fills import make_inputs
+from neuron_catalog.models.wrappers import WRAPPERS
 from neuron_catalog.runtime.bucket import Bucket, Misfit, Sizes
 from neuron_catalog.runtime.foreign import manifest_of
+
+ANSWER = "decoder_"
+"""What the names of inputs begin with that are not read, but written by `generate`."""
 
 NEVER_PADDED = "Such an input is never padded or cut: give this very size, or export another."
 
@@ -43,8 +47,7 @@ class CompiledModel:
     def adopt(self, manifest: Manifest) -> None:
         """Take another manifest of the same graphs, for what was seen of them later."""
         self.manifest = manifest
-        graphs = self.program.graphs
-        self._buckets = tuple(Bucket.of(graph, graphs[graph.name], self._each) for graph in manifest.graphs)
+        self._buckets = tuple(Bucket.of(graph, self._called(graph), self._each) for graph in manifest.graphs)
         self._largest = self._buckets[-1]
 
     @classmethod
@@ -62,10 +65,12 @@ class CompiledModel:
     def of(cls, manifest: Manifest, folder: Path, *, truncate: bool = False, workers: int = 1) -> Self:
         """Load the graphs that a manifest describes; see `load`."""
         manifest.require_intact(folder)
-        program = backends.backend_of(manifest).load(
-            folder / manifest.file, [graph.name for graph in manifest.graphs]
-        )
+        program = backends.backend_of(manifest).load(folder / manifest.file, manifest.functions)
         return cls(manifest, program, truncate=truncate, workers=workers)
+
+    def _called(self, graph: Graph) -> CompiledGraph:
+        functions, parts = self.program.graphs, self.manifest.parts
+        return WRAPPERS[graph.plan.wrapper].called(graph.name, graph.plan, functions, parts)
 
     def __call__(self, **inputs: Tensor | None) -> dict[str, Tensor]:
         """Run the graph on tensors by name; see `run`."""
@@ -79,17 +84,37 @@ class CompiledModel:
         Raises:
             RequestError: naming the input that is missing, unknown, or of another shape or dtype.
         """
+        inputs, sizes = self._checked(given, truncate)
+        return self._bucket(inputs, sizes, self._buckets)(inputs, sizes)
+
+    def chosen(
+        self, given: Mapping[str, Tensor], suits: Callable[[Plan], bool]
+    ) -> tuple[Bucket, dict[str, Tensor]]:
+        """Return the cheapest graph that suits and takes inputs without an answer, and them in its types.
+
+        Raises:
+            RequestError: as of `run`.
+        """
+        inputs, sizes = self._checked(given, None, without=ANSWER)
+        buckets = [bucket for bucket in self._buckets if suits(bucket.plan)]
+        return self._bucket(inputs, sizes, buckets), inputs
+
+    def _checked(
+        self, given: Mapping[str, Tensor | None], truncate: bool | None, without: str | None = None
+    ) -> tuple[dict[str, Tensor], Sizes]:
+        """Return inputs in the types of the graph, and the size of each axis."""
         inputs = {name: value for name, value in given.items() if value is not None}
         for name in given.keys() - self._inputs.keys() - self._constants.keys():
             self._require_empty(name, inputs.pop(name, None))
         for name, (tensor, dtype) in self._inputs.items():
-            inputs[name] = _matching(tensor, dtype, inputs.get(name))
+            if without is None or not name.startswith(without):
+                inputs[name] = _matching(tensor, dtype, inputs.get(name))
         if self.truncate if truncate is None else truncate:
             inputs = self._cut(inputs)
         sizes = self._sizes(inputs)
         for name, constant in self._constants.items():
             _require_value(constant, inputs.pop(name, None), sizes.get(constant.axis))
-        return self._bucket(inputs, sizes)(inputs, sizes)
+        return inputs, sizes
 
     def warm_up(self, times: int = 2) -> None:
         """Run each graph on example inputs: the first runs after loading are several times slower."""
@@ -107,8 +132,8 @@ class CompiledModel:
                 "Leave it out.",
             )
 
-    def _bucket(self, inputs: Mapping[str, Tensor], sizes: Sizes) -> Bucket:
-        fitting = [bucket for bucket in self._buckets if bucket.takes(inputs)]
+    def _bucket(self, inputs: Mapping[str, Tensor], sizes: Sizes, buckets: Iterable[Bucket]) -> Bucket:
+        fitting = [bucket for bucket in buckets if bucket.takes(inputs)]
         if not fitting:
             raise self._refusal(inputs)
         return fitting[0] if len(fitting) == 1 else min(fitting, key=lambda bucket: bucket.cost(sizes))
@@ -121,7 +146,7 @@ class CompiledModel:
         """
         sizes: dict[str, int] = {}
         first: dict[str, str] = {}
-        for tensor, _ in self._inputs.values():
+        for tensor in (each for each, _ in self._inputs.values() if each.name in inputs):
             for axis, size in zip(tensor.axes, inputs[tensor.name].shape, strict=True):
                 if sizes.setdefault(axis, size) != size:
                     raise RequestError(
@@ -135,7 +160,7 @@ class CompiledModel:
         """Cut what can be padded to the largest graph's sizes, where it is longer."""
         fillings, dynamic = self._largest.fillings, self._largest.plan.dynamic_axes
         cut = dict(inputs)
-        for tensor, _ in self._inputs.values():
+        for tensor in (each for each, _ in self._inputs.values() if each.name in inputs):
             for place, (axis, size) in enumerate(zip(tensor.axes, tensor.shape, strict=True)):
                 longer = cut[tensor.name].shape[place] - size
                 if longer > 0 and place and tensor.pad is not None and axis not in dynamic:
@@ -145,7 +170,8 @@ class CompiledModel:
 
     def _refusal(self, inputs: Mapping[str, Tensor]) -> RequestError:
         """Say what does not fit the graph that comes nearest: the largest."""
-        found = (self._largest.misfit(tensor, inputs[tensor.name]) for tensor, _ in self._inputs.values())
+        given = (tensor for tensor, _ in self._inputs.values() if tensor.name in inputs)
+        found = (self._largest.misfit(tensor, inputs[tensor.name]) for tensor in given)
         misfit = next(filter(None, found))
         offered = sorted({bucket.plan.axes.get(misfit.axis, misfit.planned) for bucket in self._buckets})
         sizes = " or ".join(map(str, offered))

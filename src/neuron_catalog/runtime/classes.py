@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from neuron_catalog.runtime.generation import GeneratingModel
 from neuron_catalog.runtime.model import NeuronModel
 from neuron_catalog.runtime.sentence import SentenceModel
 
@@ -103,8 +104,8 @@ class NeuronModelForCTC(NeuronModel):
     auto_class: ClassVar[str] = "AutoModelForCTC"
 
 
-class NeuronModelForCausalLM(NeuronModel):
-    """Scores of every vocabulary entry for the next token at every position; no cache.
+class NeuronModelForCausalLM(GeneratingModel):
+    """What follows the beginning of a text, token by token.
 
     In place of `AutoModelForCausalLM`, for text-generation.
     """
@@ -173,8 +174,8 @@ class NeuronModelForImageSegmentation(NeuronModel):
     auto_class: ClassVar[str] = "AutoModelForImageSegmentation"
 
 
-class NeuronModelForImageTextToText(NeuronModel):
-    """Scores of every vocabulary entry for the next token of a text about images; no cache.
+class NeuronModelForImageTextToText(GeneratingModel):
+    """A text about images, token by token.
 
     In place of `AutoModelForImageTextToText`, for image-text-to-text.
     """
@@ -333,8 +334,8 @@ class NeuronModelForSentenceTransformers(SentenceModel):
     auto_class: ClassVar[str] = "AutoModel"
 
 
-class NeuronModelForSeq2SeqLM(NeuronModel):
-    """Scores of every vocabulary entry for the next token of an answer to a text; no cache.
+class NeuronModelForSeq2SeqLM(GeneratingModel):
+    """An answer to a text, such as its translation or summary.
 
     In place of `AutoModelForSeq2SeqLM`, for text2text-generation.
     """
@@ -353,8 +354,8 @@ class NeuronModelForSequenceClassification(NeuronModel):
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
 
 
-class NeuronModelForSpeechSeq2Seq(NeuronModel):
-    """Scores of every vocabulary entry for the next token of what is said; no cache.
+class NeuronModelForSpeechSeq2Seq(GeneratingModel):
+    """What is said, as text.
 
     In place of `AutoModelForSpeechSeq2Seq`, for speech-to-text.
     """

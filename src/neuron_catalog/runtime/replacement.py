@@ -14,7 +14,7 @@ from transformers import PretrainedConfig
 
 from neuron_catalog.errors import RequestError, first_line
 from neuron_catalog.exporting import backends
-from neuron_catalog.exporting.build import describe_source, not_trained, subjects_of, untrained_outputs
+from neuron_catalog.exporting.build import describe_source, make_subjects, not_trained, untrained_outputs
 from neuron_catalog.exporting.examination import examine
 from neuron_catalog.manifest import Manifest, Plan
 from neuron_catalog.models.libraries import LIBRARIES
@@ -50,8 +50,8 @@ def replace_weights(compiled: CompiledModel, weights: Weights, config: Pretraine
     plans = {graph.name: graph.plan for graph in manifest.graphs}
     backend = backends.backend_of(manifest)
     with _overwritten(own, new):
-        subjects = subjects_of(plans, eager.module, backend, compiled.program.graphs, manifest.seed)
-        graphs = examine(subjects, manifest.sides)
+        subjects = make_subjects(plans, eager.module, backend, compiled.program.graphs, manifest.seed)
+        graphs = examine(plans, subjects, manifest.sides)
     described = describe_source(source, eager, manifest.seed)
     return manifest.model_copy(update={"graphs": graphs, "source": described})
 
@@ -105,7 +105,7 @@ def _by_graph_name(eager: EagerModel, own: Mapping[str, Tensor], plan: Plan) -> 
     Raises:
         RequestError: if one is missing or has another shape.
     """
-    prefix = WRAPPERS[plan.wrapper].PREFIX
+    prefix = WRAPPERS[plan.wrapper].prefix
     given = {prefix + name: value for name, value in eager.module.state_dict().items()}
     missing = [
         name.removeprefix(prefix) for name, value in own.items() if value.requires_grad and name not in given

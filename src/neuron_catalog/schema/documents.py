@@ -56,6 +56,8 @@ class Task(Strict):
     """The library that has this task."""
     causal: bool = False
     """Whether each position must be computed from those before it: it predicts the next token."""
+    generates: bool = False
+    """Whether its models write texts, token by token."""
     synonyms: List[TaskName] = ()
     """Other spellings that the command line understands."""
 
@@ -84,6 +86,8 @@ class Family(Strict):
     outputs: NonEmptyMap[OutputName, Output]
     integer_outputs: List[OutputName] = ()
     """The outputs that are codes of 64 bits, and either equal or wrong; all others are real numbers."""
+    wrappers: FrozenMap[TaskName, WrapperName] = {}
+    """Task → its wrapper, if that is not the architecture's own."""
     atol: PositiveFloat
     """Largest absolute difference a device may show; `torchscript` is held to a tighter relative bound."""
 
@@ -152,6 +156,8 @@ class Architecture(Strict):
     model_classes: FrozenMap[TaskName, ClassName] = {}
     """Task → transformers' class for it, where the task's auto class does not know this model type."""
     wrapper: WrapperName = "forward"
+    wrappers: FrozenMap[TaskName, WrapperName] = {}
+    """Task → its wrapper, if that is not the family's."""
     forward_arguments: FrozenMap[str, Scalar] = {}
     """Constants passed to `forward`, such as `use_cache: false`."""
     attn_implementation: AttentionName | None = None

@@ -59,8 +59,12 @@ class Axis(Strict):
     suggest: Size | None = None
     """The size named in error messages; the caller must choose, for a wrong static shape is costly."""
     default: Size | DimName | None = None
-    """The size used when the caller says nothing: a number, or a dim that the model's config gives. An
-    architecture whose config does not give it lists the axis as mandatory."""
+    """The size used when the caller says nothing: a number, another axis, or a dim that the model's config
+    gives. An architecture whose config does not give it lists the axis as mandatory."""
+    default_for: FrozenMap[TaskName, Size | DimName] = {}
+    """Other defaults for single tasks."""
+    at_most: DimName | None = None
+    """Another axis that this one may not exceed."""
     fixed: bool = False
     """Whether the default is the only size there is; the caller may repeat it, but not change it."""
     dynamic: bool = False

@@ -80,12 +80,23 @@ Library = Literal["transformers", "sentence_transformers"]
 named by the library, with dashes, and serves every model type of its checkpoints; one that also names a model
 type serves that one: `sentence-transformers`, `sentence-transformers-clip`."""
 
-WrapperName = Literal["forward", "sentence"]
+WrapperName = Literal["forward", "sentence", "static-cache", "shifted-cache", "static-encoder-decoder-cache"]
 """Named code between a model's `forward` and a graph."""
+
+CACHE_AXES: dict[str, tuple[str, ...]] = {
+    "static-cache": ("sequence_length", "prompt_length", "num_beams"),
+    "shifted-cache": ("sequence_length", "prompt_length", "num_beams"),
+    "static-encoder-decoder-cache": ("decoder_sequence_length", "num_beams"),
+}
+"""Wrapper that keeps a cache → its axes: how many tokens the cache holds, how many of them are read at once
+(of a decoder, whose inputs are a prompt: what is `sequence_length` in their shapes is `prompt_length` then),
+and how many texts go on from each row."""
 
 OptionName = Literal["output_hidden_states", "output_attentions"]
 
-WaivableCheck = Literal["inputs_alive", "masked_tokens_dead", "rows_independent", "smaller_inputs"]
+WaivableCheck = Literal[
+    "inputs_alive", "masked_tokens_dead", "rows_independent", "smaller_inputs", "generation"
+]
 """The checks that an architecture may break by design, if it says so with a reason. `smaller_inputs` is
 none that fails: it is what a runtime may fill up, found by trials that such a model may pass by chance."""
 
@@ -122,6 +133,7 @@ DERIVED_DIMS: dict[str, tuple[str, ...]] = {
     "plane": (),
     "positions_after_padding": ("max_position_embeddings", "pad_token_id"),
     "rotary_sections": ("mrope_section",),
+    "single_token": (),
     "single_value": (),
     "steps_with_lags": ("context_length", "lags_sequence"),
     "text_and_codes": ("num_codebooks",),

@@ -98,8 +98,8 @@ def compile(module: nn.Module, examples: Examples) -> TorchScriptProgram:
 
 @contextmanager
 def _named(module: nn.Module, examples: Examples) -> Iterator[None]:
-    """Give a module its call under the name of each graph, for a while: a method is what jit traces."""
-    others = [name for name in examples if name != "forward"]
+    """Give a module its call under the names of functions that it lacks: a method is what jit traces."""
+    others = [name for name in examples if not hasattr(module, name)]
     for name in others:
         setattr(module, name, module.__call__)
     try:

@@ -1,39 +1,25 @@
-"""Named code between a model's `forward` and a graph: one module for each wrapper of the format.
+"""Named code between a model's `forward` and a graph: one class for each wrapper of the format.
 
-A wrapper module has three functions. `module(model, plan)` returns what is traced: positional tensors in the
-plan's order, a flat tuple of tensors out. `oracle(model, plan)` returns how the *unwrapped* model gives the
-same numbers, by keyword and by output name; validation trusts only the oracle. `returns` says in which
-objects the model gives them, for the runtime.
+A wrapper says what is traced: positional tensors in the plan's order, a flat tuple of tensors out. Its oracle
+says how the *unwrapped* model gives the same numbers, by keyword and by output name; validation trusts only
+the oracle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from neuron_catalog.models.wrappers.base import Oracle, Wrapped, Wrapper
+from neuron_catalog.models.wrappers.causal import CausalCacheWrapper
+from neuron_catalog.models.wrappers.forward import ForwardWrapper
+from neuron_catalog.models.wrappers.sentence import SentenceWrapper
+from neuron_catalog.models.wrappers.seq2seq import EncoderDecoderCacheWrapper
 
-from torch import Tensor, nn
+__all__ = ["WRAPPERS", "Oracle", "Wrapped", "Wrapper"]
 
-from neuron_catalog.manifest import Plan
-from neuron_catalog.models.wrappers import forward, sentence
-
-Oracle = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
-
-
-class Wrapper(Protocol):
-    """What each wrapper module offers."""
-
-    PREFIX: str
-    """What stands before the names of the model's weights in the module to trace."""
-
-    def module(self, model: nn.Module, plan: Plan) -> nn.Module:
-        """Return the module to trace."""
-
-    def oracle(self, model: nn.Module, plan: Plan) -> Oracle:
-        """Return the reference computation."""
-
-    def returns(self, model: nn.Module, plan: Plan, inputs: Mapping[str, Tensor]) -> dict[str, str]:
-        """Return the classes of transformers that the model's answer is made of, by the path to each."""
-
-
-WRAPPERS: dict[str, Wrapper] = {"forward": forward, "sentence": sentence}
-"""Word in the YAML → module."""
+WRAPPERS: dict[str, Wrapper] = {
+    "forward": ForwardWrapper(),
+    "sentence": SentenceWrapper(),
+    "static-cache": CausalCacheWrapper("written"),
+    "shifted-cache": CausalCacheWrapper("shifted"),
+    "static-encoder-decoder-cache": EncoderDecoderCacheWrapper(),
+}
+"""Word in the YAML → wrapper."""

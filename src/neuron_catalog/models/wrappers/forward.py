@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,8 +12,7 @@ from transformers.utils import ModelOutput
 from neuron_catalog.errors import RequestError
 from neuron_catalog.manifest import Plan
 from neuron_catalog.models.arguments import fixed_arguments
-
-PREFIX = "model."
+from neuron_catalog.models.wrappers.base import Oracle, Wrapper
 
 
 class ForwardGraph(nn.Module):
@@ -32,28 +31,29 @@ class ForwardGraph(nn.Module):
         return tuple(pick(given, name) for name in self._outputs)
 
 
-def module(model: nn.Module, plan: Plan) -> nn.Module:
-    """Return the module to trace."""
-    return ForwardGraph(model, plan)
+class ForwardWrapper(Wrapper):
+    """One call of `forward`."""
 
+    prefix = "model."
 
-def oracle(model: nn.Module, plan: Plan) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
-    """Return the model's own call, as a user of transformers writes it."""
+    def module(self, model: nn.Module, plan: Plan) -> nn.Module:
+        return ForwardGraph(model, plan)
 
-    def reference(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        given = model(**inputs, **fixed_arguments(plan, inputs))
-        return {tensor.name: pick(given, tensor.name) for tensor in plan.outputs}
+    def oracle(self, model: nn.Module, plan: Plan) -> Oracle:
+        """Return the model's own call, as a user of transformers writes it."""
 
-    return reference
+        def reference(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            given = model(**inputs, **fixed_arguments(plan, inputs))
+            return {tensor.name: pick(given, tensor.name) for tensor in plan.outputs}
 
+        return reference
 
-def returns(model: nn.Module, plan: Plan, inputs: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return the class of each object in the model's answer, by the path to it."""
-    with torch.no_grad():
-        given = model(**inputs, **fixed_arguments(plan, inputs))
-    paths = {"", *(tensor.name.rpartition(".")[0] for tensor in plan.outputs)}
-    objects = {path: _at(given, path) for path in sorted(paths)}
-    return {path: _class_path(each) for path, each in objects.items() if isinstance(each, ModelOutput)}
+    def returns(self, model: nn.Module, plan: Plan, inputs: Mapping[str, Tensor]) -> dict[str, str]:
+        with torch.no_grad():
+            given = model(**inputs, **fixed_arguments(plan, inputs))
+        paths = {"", *(tensor.name.rpartition(".")[0] for tensor in plan.outputs)}
+        objects = {path: _at(given, path) for path in sorted(paths)}
+        return {path: class_path(each) for path, each in objects.items() if isinstance(each, ModelOutput)}
 
 
 def _at(given: Any, path: str) -> Any:
@@ -62,7 +62,8 @@ def _at(given: Any, path: str) -> Any:
     return given
 
 
-def _class_path(value: object) -> str:
+def class_path(value: object) -> str:
+    """Return the full name of an object's class."""
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 

@@ -5,7 +5,7 @@ The oracle is `SentenceTransformer.encode`, of which only the tokenization is le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from unittest import mock
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from neuron_catalog.manifest import Plan
+from neuron_catalog.models.wrappers.base import Oracle, Wrapper
 
 MODALITIES = {"text": ("input_ids", "attention_mask"), "image": ("pixel_values",)}
 """What the library calls a modality → its inputs."""
@@ -26,9 +27,6 @@ OUTPUTS = {
 """Output → the modality it comes from, and what the library calls it."""
 
 KEYS = frozenset(key for _, key in OUTPUTS.values())
-
-
-PREFIX = "pipeline."
 
 
 class SentenceGraph(nn.Module):
@@ -52,29 +50,31 @@ class SentenceGraph(nn.Module):
         return tuple(pick(given, self._outputs).values())
 
 
-def module(model: nn.Module, plan: Plan) -> nn.Module:
-    """Return the module to trace."""
-    return SentenceGraph(model, plan)
+class SentenceWrapper(Wrapper):
+    """The whole pipeline of sentence-transformers."""
 
+    prefix = "pipeline."
 
-def oracle(model: Any, plan: Plan) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
-    """Return what `model.encode` makes of the same rows."""
-    names = tuple(tensor.name for tensor in plan.outputs)
+    def module(self, model: nn.Module, plan: Plan) -> nn.Module:
+        return SentenceGraph(model, plan)
 
-    def reference(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        given = {
-            modality: _encoded(model, modality, features)
-            for modality, features in by_modality(inputs).items()
-        }
-        return pick(given, names)
+    def oracle(self, model: Any, plan: Plan) -> Oracle:
+        """Return what `model.encode` makes of the same rows."""
+        names = tuple(tensor.name for tensor in plan.outputs)
 
-    return reference
+        def reference(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            given = {
+                modality: _encoded(model, modality, features)
+                for modality, features in by_modality(inputs).items()
+            }
+            return pick(given, names)
 
+        return reference
 
-def returns(model: nn.Module, plan: Plan, inputs: Mapping[str, Tensor]) -> dict[str, str]:
-    """The library gives plain dictionaries."""
-    del model, plan, inputs
-    return {}
+    def returns(self, model: nn.Module, plan: Plan, inputs: Mapping[str, Tensor]) -> dict[str, str]:
+        """The library gives plain dictionaries."""
+        del model, plan, inputs
+        return {}
 
 
 def by_modality(inputs: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:

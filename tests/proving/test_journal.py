@@ -11,11 +11,11 @@ import pytest
 
 from neuron_catalog.catalog.evidence import read_evidence
 from neuron_catalog.errors import RequestError
-from neuron_catalog.exporting import journal as journals
-from neuron_catalog.exporting import selftest as selftests
-from neuron_catalog.exporting.journal import Journal
-from neuron_catalog.exporting.selftest import Row
 from neuron_catalog.manifest import Check, Difference
+from neuron_catalog.proving import journal as journals
+from neuron_catalog.proving import selftest as selftests
+from neuron_catalog.proving.journal import Journal
+from neuron_catalog.proving.selftest import Row
 
 PASSED = Check(
     name="values",
@@ -130,7 +130,7 @@ def test_other_versions_and_other_code_are_run_again(run, ran, monkeypatch):
 
 def test_the_code_that_decides_counts_and_nothing_else(tmp_path):
     digests = set()
-    for place in ("plan/dims.py", "exporting/selftest.py", "cli/main.py", "plan/notes.txt"):
+    for place in ("plan/dims.py", "proving/selftest.py", "cli/main.py", "plan/notes.txt"):
         path = tmp_path / place
         path.parent.mkdir(exist_ok=True)
         path.write_text("1", "utf-8")

@@ -22,10 +22,11 @@ from neuron_catalog.exporting.backends import choose
 from neuron_catalog.exporting.build import Built, build
 from neuron_catalog.exporting.exporter import silent
 from neuron_catalog.exporting.request import ExportRequest, Resolved, resolve
-from neuron_catalog.exporting.validator import check_values, validate
+from neuron_catalog.exporting.validator import check_values, validate, waived
 from neuron_catalog.manifest import Check, Record
 from neuron_catalog.models.tiny import TinySource
 from neuron_catalog.models.wrappers import WRAPPERS
+from neuron_catalog.proving.generation import check_generation, generates, with_room
 
 ROWS_PER_PROCESS = 60
 """After about so many rows a process is replaced: TorchScript keeps what it compiled until the process ends,
@@ -137,12 +138,14 @@ def _begin_process() -> None:
 def run_job(job: Job) -> Row:
     """Export one tiny model into a folder that is thrown away, and examine it."""
     started = time.perf_counter()
-    request = ExportRequest(architecture=job.architecture, task=job.task, backend=job.backend, seed=job.seed)
     try:
         with tempfile.TemporaryDirectory(prefix="neuron-catalog-") as folder:
-            resolved = resolve(request, Catalog(job.folders))
+            resolved = resolve(_request(job), Catalog(job.folders))
             built = build(resolved, Path(folder), silent)
             outcomes = validate(built.subject)
+            if generates(built.plan):
+                written = check_generation(built, resolved, Path(folder))
+                outcomes = (*outcomes, waived(written, built.plan))
             stale = _stale_waivers(built, outcomes)
             checks = (*outcomes, negative_control(built, resolved), *stale)
         outcome: dict[str, Any] = {"backend": resolved.backend_name, "checks": checks}
@@ -156,11 +159,21 @@ def run_job(job: Job) -> Row:
     return Row(architecture=job.architecture, task=job.task, seconds=seconds, **outcome)
 
 
+def _request(job: Job) -> ExportRequest:
+    """Ask for the tiny model; of a task that writes texts, with room for some new tokens."""
+    catalog = Catalog(job.folders)
+    axes = catalog.axes(job.architecture, job.task)
+    room = with_room(axes, catalog.get(job.architecture).tiny.axes)
+    return ExportRequest(
+        architecture=job.architecture, task=job.task, backend=job.backend, seed=job.seed, axes=room
+    )
+
+
 def negative_control(built: Built, resolved: Resolved) -> Check:
     """A model with other weights must be told apart, or the comparison proves nothing."""
     assert isinstance(resolved.source, TinySource)
     stranger = replace(resolved.source, seed=resolved.seed + 1).load(built.plan)
-    oracle = WRAPPERS[built.plan.wrapper].oracle(stranger.module, built.plan)
+    oracle = WRAPPERS[built.plan.wrapper].oracle(stranger.module, built.subject.plan)
     verdict = check_values(replace(built.subject, oracle=oracle))
     if verdict.status == "failed":
         return Check(name="negative_control", status="passed", detail=f"rejected: {verdict.detail}")

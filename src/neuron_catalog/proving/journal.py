@@ -22,9 +22,9 @@ import pydantic
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.errors import RequestError
 from neuron_catalog.exporting.backends import choose
-from neuron_catalog.exporting.record import versions_of
-from neuron_catalog.exporting.selftest import Row
 from neuron_catalog.manifest import Record
+from neuron_catalog.proving.record import versions_of
+from neuron_catalog.proving.selftest import Row
 
 PACKAGE = Path(__file__).resolve().parents[1]
 BEGINNING = b'{"selftest": 1, '

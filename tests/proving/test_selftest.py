@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from neuron_catalog.exporting.journal import Journal
-from neuron_catalog.exporting.selftest import selftest
+from neuron_catalog.proving.journal import Journal
+from neuron_catalog.proving.selftest import selftest
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTROLS = "negative_control"
@@ -99,7 +99,7 @@ def test_a_model_that_raises_something_new_fails_its_row_only(catalog, monkeypat
     def broken(*_arguments):
         raise NotImplementedError("no kernel for this")
 
-    monkeypatch.setattr("neuron_catalog.exporting.selftest.build", broken)
+    monkeypatch.setattr("neuron_catalog.proving.selftest.build", broken)
     rows = list(selftest(catalog, ["distilbert"]))
     assert {row.complaint for row in rows} == {"NotImplementedError: no kernel for this"}
     assert len(rows) == len(catalog.supported_tasks("distilbert"))

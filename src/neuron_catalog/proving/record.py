@@ -10,7 +10,7 @@ from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.catalog.names import named_after
 from neuron_catalog.exporting.backends import BACKENDS
 from neuron_catalog.exporting.comparisons import RELATIVE_BOUND
-from neuron_catalog.exporting.selftest import Row
+from neuron_catalog.proving.selftest import Row
 from neuron_catalog.version import __version__
 
 

@@ -1,0 +1,1 @@
+"""Prove the catalog: export every architecture and task, and record which passed."""
