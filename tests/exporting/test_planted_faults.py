@@ -12,6 +12,7 @@ from torch import nn
 from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.backends import torchscript
 from neuron_catalog.models import wrappers
+from neuron_catalog.models.wrappers.forward import ForwardWrapper
 
 REFUSED = 6
 
@@ -251,9 +252,11 @@ def test_wrapper_that_disagrees_with_its_oracle_is_refused(monkeypatch, run, tmp
         def forward(self, *tensors):
             return tuple(2 * value for value in self.inner(*tensors))
 
-    forward = wrappers.WRAPPERS["forward"]
-    wrong = SimpleNamespace(**{**vars(forward), "module": lambda m, plan: Doubled(forward.module(m, plan))})
-    monkeypatch.setitem(wrappers.WRAPPERS, "forward", wrong)
+    class Wrong(ForwardWrapper):
+        def module(self, model, plan):
+            return Doubled(super().module(model, plan))
+
+    monkeypatch.setitem(wrappers.WRAPPERS, "forward", Wrong())
     code, out, err = run("export", "bert", "--task", "fill-mask", "out")
     assert code == REFUSED
     assert "oracle: logits differs by" in err
@@ -284,14 +287,12 @@ def test_disabled_validation_is_recorded_as_not_run(plant, run, tmp_path):
 
 
 def test_stochastic_eager_model_is_refused_by_name(monkeypatch, run, tmp_path):
-    forward = wrappers.WRAPPERS["forward"]
+    class Noisy(ForwardWrapper):
+        def oracle(self, model, plan):
+            oracle = super().oracle(model, plan)
+            return lambda inputs: {name: value + torch.rand(1) for name, value in oracle(inputs).items()}
 
-    def noisy(model, plan):
-        oracle = forward.oracle(model, plan)
-        return lambda inputs: {name: value + torch.rand(1) for name, value in oracle(inputs).items()}
-
-    noisy_wrapper = SimpleNamespace(**{**vars(forward), "oracle": noisy})
-    monkeypatch.setitem(wrappers.WRAPPERS, "forward", noisy_wrapper)
+    monkeypatch.setitem(wrappers.WRAPPERS, "forward", Noisy())
     code, out, err = run("export", "bert", "--task", "fill-mask", "out")
     assert code == 4
     assert "The eager bert model is not deterministic in eval mode: logits changes" in err

@@ -17,7 +17,7 @@ from neuron_catalog.exporting.build import build
 from neuron_catalog.exporting.exporter import silent
 from neuron_catalog.exporting.request import resolve
 from neuron_catalog.exporting.validator import check_values
-from neuron_catalog.models.wrappers import sentence
+from neuron_catalog.models.wrappers.sentence import SentenceWrapper
 
 TEXTS = ["word5 word7 word9", "word3", "word8 word8 word2 word4 word6"]
 SIZES = {"batch_size": 3, "sequence_length": 8}
@@ -78,7 +78,7 @@ def test_another_pooling_is_told_apart(catalog, folder, tmp_path):
     other = nn.Sequential(*built.model)
     other[1] = Pooling(32, "max")
     stranger = SentenceTransformer(modules=list(other), device="cpu")
-    subject = replace(built.subject, oracle=sentence.oracle(stranger, built.plan))
+    subject = replace(built.subject, oracle=SentenceWrapper().oracle(stranger, built.plan))
     assert check_values(built.subject).status == "passed"
     assert "sentence_embedding differs" in check_values(subject).detail
 
@@ -89,8 +89,8 @@ def test_a_model_cut_to_fewer_dimensions_gives_as_few(folder, catalog):
     model.truncate_dim = 4
     ids = torch.randint(2, 90, (3, 8))
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    _, cut = sentence.module(model, resolved.plan)(*inputs.values())
-    expected = sentence.oracle(model, resolved.plan)(inputs)["sentence_embedding"]
+    _, cut = SentenceWrapper().module(model, resolved.plan)(*inputs.values())
+    expected = SentenceWrapper().oracle(model, resolved.plan)(inputs)["sentence_embedding"]
     assert cut.shape == (3, 4)
     assert torch.equal(cut, expected)
 

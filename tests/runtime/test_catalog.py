@@ -26,6 +26,7 @@ from neuron_catalog.models.arguments import fixed_arguments
 from neuron_catalog.models.fills import make_inputs
 from neuron_catalog.models.fitting import resized
 from neuron_catalog.models.wrappers import WRAPPERS
+from neuron_catalog.models.wrappers.causal import NEXT_IDS
 
 SEED = 77
 PARTS = 20
@@ -72,7 +73,7 @@ def cases(graph, model, seen):
     oracle = WRAPPERS[plan.wrapper].oracle(model, plan)
     kind = WRAPPERS[plan.wrapper].returns(model, plan, make_inputs(plan, SEED)).get("", "ModelOutput")
     for title, sizes in asked(plan, fills):
-        inputs = make_inputs(resized(plan, sizes), SEED)
+        inputs = make_inputs(resized(beginning(plan), sizes), SEED)
         case = {"title": title, "kind": kind.rpartition(".")[2], "refused": [], "expected": {}}
         unfilled = [axis for axis, size in sizes.items() if size < plan.axes[axis] and not fills.get(axis)]
         unfilled = [axis for axis in unfilled if axis not in plan.dynamic_axes]
@@ -84,7 +85,16 @@ def cases(graph, model, seen):
             places = {n: torch.arange(v.numel()).reshape(v.shape) for n, v in case["expected"].items()}
             case["real"] = {n: v.flatten() for n, v in real(places, inputs, plan).items()}
         seen["refused" if unfilled else title] += 1
-        yield case | {"inputs": {**inputs, **fixed_arguments_of(plan, inputs)}}
+        given = {**inputs, **fixed_arguments_of(plan, inputs)}
+        yield case | {"inputs": {name: value for name, value in given.items() if name != NEXT_IDS}}
+
+
+def beginning(plan):
+    """Of a text that is continued, the prompt alone, which a call of the model takes; else the plan."""
+    if "prompt_length" not in plan.axes:
+        return plan
+    trial = WRAPPERS[plan.wrapper].trial(plan)
+    return resized(trial, {"prompt_length": plan.axes["prompt_length"], "num_steps": 0})
 
 
 def fixed_arguments_of(plan, inputs):

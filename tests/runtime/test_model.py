@@ -312,7 +312,8 @@ def test_the_versions_that_made_it_are_told(model):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "task", "side"), [("llama", "text-generation", "left"), ("bert", "fill-mask", "right")]
+    ("architecture", "task", "side"),
+    [("llama", "token-classification", "left"), ("bert", "fill-mask", "right")],
 )
 def test_padding_goes_where_the_tokenizer_puts_it_if_the_model_bears_it(
     architecture, task, side, checkpoint, tmp_path

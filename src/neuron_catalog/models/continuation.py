@@ -44,9 +44,10 @@ def dirty(part: Part) -> States:
 class Continuation(ABC):
     """What is common to all: the mask over the cache, the states, and one token more."""
 
-    def __init__(self, decode: Function, capacity: int, beams: int, layout: Layout) -> None:
+    def __init__(self, decode: Mapping[int, Function], beams: int, layout: Layout) -> None:
         self.decode = decode
-        self.capacity = capacity
+        """How many places of the cache a function sees → the function; the most are all there are."""
+        self.capacity = max(decode)
         self.beams = beams
         self.layout = layout
         self.states: States = []
@@ -61,10 +62,11 @@ class Continuation(ABC):
     def begin(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Read what comes before the first token that is written."""
 
-    def step(self, ids: Tensor) -> Tensor:
+    def step(self, ids: Tensor, reach: int | None = None) -> Tensor:
         """Take one token for each row, of shape [rows, 1], and return the scores of the next ones.
 
-        They are of shape [rows, 1, vocabulary].
+        They are of shape [rows, 1, vocabulary]. Without a `reach` the function runs that sees the fewest
+        places of the cache, as long as all tokens are among them: attention costs as much as it sees.
 
         Raises:
             RequestError: if the cache is full.
@@ -79,8 +81,14 @@ class Continuation(ABC):
         else:
             self.mask = torch.cat([self.mask[:, 1:], torch.ones_like(self.mask[:, :1])], dim=1)
         self.length += 1
-        scores, *self.states = self.decode(ids, self.mask, *self.fixed, *self.states)
+        seen = reach or min(self.reaches)
+        scores, *self.states = self.decode[seen](ids, self.mask[:, :seen], *self.fixed, *self.states)
         return scores
+
+    @property
+    def reaches(self) -> list[int]:
+        """The numbers of places that include all tokens taken so far."""
+        return [reach for reach in sorted(self.decode) if reach >= self.length]
 
     def reorder(self, order: Tensor) -> None:
         """Let each row go on from the text of another, as beam search does; `order` is of shape [rows]."""
@@ -103,9 +111,9 @@ class CausalText(Continuation):
     """A prompt that a decoder continues."""
 
     def __init__(
-        self, plan: Plan, layout: Layout, prefill: Function, decode: Function, states: States
+        self, plan: Plan, layout: Layout, prefill: Function, decode: Mapping[int, Function], states: States
     ) -> None:
-        super().__init__(decode, plan.axes["sequence_length"], plan.axes["num_beams"], layout)
+        super().__init__(decode, plan.axes["num_beams"], layout)
         self._plan = plan
         self._prefill = prefill
         self.states = states
@@ -141,7 +149,7 @@ class AnsweredText(Continuation):
     """An input that an encoder reads, and its answer, which a decoder writes."""
 
     def __init__(self, plan: Plan, encode: Function, decode: Function, states: States) -> None:
-        super().__init__(decode, plan.axes["decoder_sequence_length"], plan.axes["num_beams"], "written")
+        super().__init__({plan.axes["decoder_sequence_length"]: decode}, plan.axes["num_beams"], "written")
         self._plan = plan
         self._encode = encode
         self.states = states

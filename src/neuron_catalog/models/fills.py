@@ -43,6 +43,7 @@ def make_inputs(plan: Plan, seed: int, pattern: Pattern = "mixed_lengths") -> In
             value = _padded(tensor, value, kept[mask.name], mask.axes)
         if tensor.placeholders:
             places = _held(tensor, plan)
+            value = torch.zeros_like(value) if tensor.fill == "span" else value
             standing = 1 if tensor.placeholder is None else tensor.placeholder
             value[..., places.start : places.start + tensor.placeholders] = standing
             for place, each in enumerate(tensor.marks, start=places.start + tensor.placeholders):
@@ -138,9 +139,11 @@ def boxes(tensor: InputTensor, generator: Generator) -> Tensor:
 
 
 def span(tensor: InputTensor, generator: Generator) -> Tensor:
-    """Return zeros; the entries that stand for an image become one where they stand."""
+    """Set the entries after the first that stand for an image to one, the others to zero."""
     del generator
-    return torch.zeros(tensor.shape, dtype=getattr(torch, tensor.dtype))
+    value = torch.zeros(tensor.shape, dtype=getattr(torch, tensor.dtype))
+    value[..., 1 : tensor.placeholders + 1] = 1
+    return value
 
 
 def grid(tensor: InputTensor, generator: Generator) -> Tensor:

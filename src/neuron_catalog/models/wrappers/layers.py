@@ -54,20 +54,25 @@ class Written(_Attention):
 
     position: Tensor
     """Of shape [1]."""
+    reach: int
+    """How many places are seen, from the first; the position is among them."""
     keys: Tensor
     values: Tensor
 
     def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         self.keys = self.keys.index_copy_(SEQUENCE_DIM, self.position, keys)
         self.values = self.values.index_copy_(SEQUENCE_DIM, self.position, values)
-        return self.keys, self.values
+        return self._seen(self.keys), self._seen(self.values)
+
+    def _seen(self, kept: Tensor) -> Tensor:
+        return kept if self.reach == kept.shape[SEQUENCE_DIM] else kept.narrow(SEQUENCE_DIM, 0, self.reach)
 
     def get_seq_length(self) -> Tensor:
         return self.position.reshape(())
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         del query_length
-        return self.keys.shape[SEQUENCE_DIM], 0
+        return self.reach, 0
 
 
 class Shifted(Written):

@@ -78,7 +78,7 @@ class EncoderDecoderGraph(nn.Module):
         cross, states = tensors[kept - len(self._cross) : kept], tensors[kept:]
         own, other = cache_of(self._config, Written), cache_of(self._config, Given)
         for layer in own.layers:
-            layer.position = last_position(mask)
+            layer.position, layer.reach = last_position(mask), mask.shape[1]
         for slot, value in zip(self._own, states, strict=True):
             slot.write(own, value)
         for slot, value in zip(self._cross, cross, strict=True):
