@@ -80,6 +80,7 @@ def default_of(axis: Axis, task: str | None) -> int | str | None:
 def has_default(axis: str, family: Family, aliases: Mapping[str, str], task: str | None = None) -> bool:
     """Tell whether an axis has a size without the caller: a number, another axis, or a dim of the config."""
     default = default_of(family.axes[axis], task)
-    if isinstance(default, str) and default not in set(family.axes) - {axis}:
-        return all(key in aliases for key in DERIVED_DIMS.get(default, (default,)))
+    known = {*aliases, *family.axes} - ({axis} - set(aliases))
+    if isinstance(default, str):
+        return all(key in known for key in DERIVED_DIMS.get(default, (default,)))
     return default is not None

@@ -61,6 +61,12 @@ def _plane() -> int:
     return 2
 
 
+def _default_prompt(sequence_length: int) -> int:
+    """A prompt is read at once, and its attention grows with the square of its length (2,048 tokens: 4 MB for
+    the mask of a row); longer ones are asked for."""
+    return min(sequence_length, 2048)
+
+
 def _grid_height(height: int, patch_size: Any) -> Any:
     return height // _image_height(patch_size)
 
@@ -147,6 +153,7 @@ def _box_corners() -> int:
 
 FORMULAS: dict[str, Callable[..., Any]] = {
     "box_corners": _box_corners,
+    "default_prompt": _default_prompt,
     "grid_height": _grid_height,
     "grid_width": _grid_width,
     "image_height": _image_height,

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn
+from typing import Any
 
 from neuron_catalog.catalog.index import Catalog
-from neuron_catalog.catalog.selection import axes_in_use, default_of, has_default, wrapper_of
-from neuron_catalog.errors import RequestError, nearest
+from neuron_catalog.catalog.selection import wrapper_of
+from neuron_catalog.errors import RequestError
 from neuron_catalog.manifest import ConstantTensor, InputTensor, OutputTensor, Plan, Waiver
+from neuron_catalog.plan.axes import chosen_axes, refuse_size
 from neuron_catalog.plan.dims import Dims
 from neuron_catalog.plan.grids import constants_of, require_multiples
 from neuron_catalog.schema.conditions import (
@@ -57,7 +58,7 @@ def make_plan(catalog: Catalog, name: str, task: str, config: Any, choices: Choi
     family = catalog.families[architecture.family]
     task = catalog.supported_task(name, task)
     from_config = Dims({}, catalog.normalized_configs[architecture.normalized_config], config)
-    axes = _chosen_axes(architecture, family, task, from_config, choices.axes)
+    axes = chosen_axes(architecture, family, task, from_config, choices.axes)
     dims = replace(from_config, axes=axes)
     wrapper = wrapper_of(architecture, family, task)
     reads_prompts = "prompt_length" in CACHE_AXES.get(wrapper, ())
@@ -117,9 +118,7 @@ class _Binding:
                 continue  # another task's axis
             chosen = self.dims.axes[limit.axis]
             if limit.exactly and chosen != self.dims.size(limit.exactly):
-                _refuse_size(
-                    self.architecture.architecture, limit.axis, chosen, self.dims.size(limit.exactly)
-                )
+                refuse_size(self.architecture.architecture, limit.axis, chosen, self.dims.size(limit.exactly))
             if limit.at_most and chosen > (largest := self.dims.size(limit.at_most)):
                 raise RequestError(
                     f"{limit.axis} {chosen} is longer than this {self.architecture.architecture} model "
@@ -225,81 +224,6 @@ class _Binding:
         return (value is not None) == condition.is_set
 
 
-def _chosen_axes(
-    architecture: Architecture,
-    family: Family,
-    task: str,
-    from_config: Dims,
-    given: Mapping[str, int],
-) -> dict[str, int]:
-    """Return a size for each axis of this task, in the family's order.
-
-    Raises:
-        RequestError: if an axis is unknown or not of this task, not a positive number, missing, or fixed by
-            the config to another size.
-    """
-    name = architecture.architecture
-    used = axes_in_use(architecture, family, from_config.aliases, task)
-    for axis, size in given.items():
-        if axis not in used:
-            raise RequestError(
-                f"{name} has no axis {axis!r} for {task}; {nearest(axis, used)}",
-                f"Its axes are: {', '.join(a for a in family.axes if a in used)}.",
-            )
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise RequestError(f"{axis} must be a positive whole number, not {size!r}.", "")
-    chosen: dict[str, int | None] = {}
-    for axis in family.axes:
-        if axis in used:
-            chosen[axis] = given.get(axis) or _default(axis, family, from_config, task, chosen)
-    missing = [axis for axis, size in chosen.items() if size is None]
-    if missing:
-        sizes = {**{a: s for a, s in chosen.items() if s}, **{a: family.axes[a].suggest for a in missing}}
-        needed = [axis for axis in chosen if axis in missing or axis in given]
-        ready = " ".join(f"--{axis} {sizes[axis]}" for axis in needed)
-        raise RequestError(
-            f"{name} needs {' and '.join(missing)} for {task}: a compiled graph has fixed shapes.",
-            f"Add for example: {ready}",
-        )
-    for axis in chosen:
-        wanted = _default(axis, family, from_config, task, chosen) if family.axes[axis].fixed else None
-        if wanted is not None and chosen[axis] != wanted:
-            _refuse_size(name, axis, chosen[axis], wanted)
-    return {axis: size for axis, size in chosen.items() if size is not None}
-
-
-def _renamed(axes: tuple[str, ...], name: str) -> tuple[str, ...]:
-    """Give another name to the dimension of a text's positions."""
-    return tuple(name if axis == "sequence_length" else axis for axis in axes)
-
-
-def _default(
-    axis: str, family: Family, from_config: Dims, task: str, chosen: Mapping[str, int | None]
-) -> int | None:
-    """Return a number, the size of an axis that the family lists before this one, or a size of the config."""
-    default = default_of(family.axes[axis], task)
-    if not isinstance(default, str):
-        return default
-    if default != axis and default in chosen:
-        return chosen[default]
-    return from_config.size(default) if has_default(axis, family, from_config.aliases, task) else None
-
-
-def _refuse_dynamic_batch(choices: Choices) -> None:
-    if choices.dynamic_batch_size:
-        raise RequestError(
-            "--dynamic_batch_size is not for generation: the cache has a place for each row of one batch.",
-            "Leave it out, and export with the largest --batch_size; smaller ones are filled up.",
-        )
-
-
-def _refuse_size(name: str, axis: str, chosen: int | None, wanted: int) -> NoReturn:
-    raise RequestError(
-        f"{axis} {chosen} does not fit this {name} model: its config says {wanted}.",
-        f"Leave --{axis} out, or use {wanted}.",
-    )
-
-
 def _attention(architecture: Architecture, options: Iterable[str]) -> str | None:
     """Only the eager attention returns its weights."""
     return "eager" if "output_attentions" in options else architecture.attn_implementation
@@ -321,3 +245,16 @@ def _dynamic_axes(family: Family, inputs: tuple[InputTensor, ...]) -> tuple[str,
             "Leave it out.",
         )
     return (axis,)
+
+
+def _renamed(axes: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """Give another name to the dimension of a text's positions."""
+    return tuple(name if axis == "sequence_length" else axis for axis in axes)
+
+
+def _refuse_dynamic_batch(choices: Choices) -> None:
+    if choices.dynamic_batch_size:
+        raise RequestError(
+            "--dynamic_batch_size is not for generation: the cache has a place for each row of one batch.",
+            "Leave it out, and export with the largest --batch_size; smaller ones are filled up.",
+        )

@@ -115,6 +115,7 @@ class Strict(BaseModel):
 
 DERIVED_DIMS: dict[str, tuple[str, ...]] = {
     "box_corners": (),
+    "default_prompt": ("sequence_length",),
     "grid_height": ("height", "patch_size"),
     "grid_width": ("width", "patch_size"),
     "image_height": ("image_size",),
