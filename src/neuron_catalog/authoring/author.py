@@ -19,8 +19,8 @@ from neuron_catalog.authoring.compose import (
     with_inputs_in_use,
 )
 from neuron_catalog.authoring.draft import Draft
+from neuron_catalog.authoring.passing import passing, plain
 from neuron_catalog.authoring.prose import summary
-from neuron_catalog.authoring.revisions import revised
 from neuron_catalog.authoring.shrinking.shrinker import Shrinker
 from neuron_catalog.authoring.shrinking.ways import WAYS
 from neuron_catalog.authoring.sizes import with_accepted_sizes
@@ -32,7 +32,6 @@ from neuron_catalog.models.sources import quiet_transformers
 from neuron_catalog.proving.selftest import Row
 from neuron_catalog.schema.documents import Family
 
-MOST_REVISIONS = 6
 LARGEST_TINY = 20_000_000
 """Parameters of a tiny model at most."""
 
@@ -145,7 +144,7 @@ def _in_family(
         try:
             draft = _with_outputs(draft, head, bench)
             _require_causal(draft, head, bench)
-            draft = _passing(draft, head, bench)
+            draft = passing(draft, head, bench)
         except NeuronCatalogError as error:
             left_out[head.task] = error.cause
             draft = draft.without_task(head.task)
@@ -170,15 +169,12 @@ SPARE = re.compile(r"mask$|token_type_ids$")
 """Inputs that a model may want in another form than the family gives them, and can do without."""
 
 
-def _alone(draft: Draft, task: str, bench: Workbench) -> Draft:
-    return with_axes(draft.with_tasks({task: draft.tasks[task]}), bench.catalog)
-
-
 def _with_outputs(draft: Draft, head: Head, bench: Workbench) -> Draft:
     """Keep the outputs that the model gives, in its order, and whose shape is the family's."""
     draft, given = _answering(draft, head, bench)
-    alone = _alone(draft, head.task, bench)
-    planned = {tensor.name: tensor for tensor in bench.plan(alone, head.task)[0].outputs}
+    planned = {
+        tensor.name: tensor for tensor in bench.plan(plain(draft, head.task, bench), head.task)[0].outputs
+    }
     fitting = tuple(
         name
         for name, value in given.items()
@@ -215,7 +211,7 @@ def _answering(draft: Draft, head: Head, bench: Workbench) -> tuple[Draft, dict[
         if number > 1 and not TOO_SMALL.search(complaint):
             break
         try:
-            return attempt, bench.answers(_alone(attempt, head.task, bench), head.task)
+            return attempt, bench.answers(plain(attempt, head.task, bench), head.task)
         except NeuronCatalogError as error:
             complaint = error.cause
     raise RequestError(complaint)
@@ -229,29 +225,12 @@ def _require_causal(draft: Draft, head: Head, bench: Workbench) -> None:
     """
     if not bench.catalog.tasks[head.task].causal:
         return
-    before, after = bench.answers_to_another_end(_alone(draft, head.task, bench), head.task)
+    before, after = bench.answers_to_another_end(plain(draft, head.task, bench), head.task)
     for name, value in before.items():
         if difference(value[:, :-1], after[name][:, :-1]) > OTHER_BATCH_FACTOR * RELATIVE_BOUND * largest(
             value
         ):
             raise RequestError(f"it sees the tokens after the one to predict ({name} changes): not causal")
-
-
-def _passing(draft: Draft, head: Head, bench: Workbench) -> Draft:
-    """Revise until the row passes.
-
-    Raises:
-        RequestError: with what is still wrong when no revision helps.
-    """
-    for _ in range(MOST_REVISIONS):
-        (row,) = bench.rows(_alone(draft, head.task, bench), (head.task,))
-        if row.passed:
-            return draft
-        better = revised(draft, row, head)
-        if better is None:
-            raise RequestError(row.complaint)
-        draft = better
-    raise RequestError(row.complaint)
 
 
 def _limited(draft: Draft, bench: Workbench) -> Draft:

@@ -104,10 +104,14 @@ def families_for(anatomy: Anatomy, catalog: Catalog) -> Iterator[Family]:
         told = set(family.constants) in (constants, set())
         return anatomy.main_input in inputs and sees and told and partners <= taken
 
-    def rank(family: Family) -> tuple[int, int, int, int]:
-        inputs, tasks = set(family.inputs), {head.task for head in anatomy.heads}
+    tasks = {head.task for head in anatomy.heads}
+    decodes = "fill-mask" not in tasks  # an encoder has a head for the next token, too
+
+    def rank(family: Family) -> tuple[int, int, int, int, int]:
+        inputs = set(family.inputs)
+        cached = len(tasks & set(family.wrappers)) if decodes else 0
         served = {task for each in family.outputs.values() if isinstance(each, Mapping) for task in each}
-        return -len(taken & inputs), len(family.constants), -len(tasks & served), len(inputs - taken)
+        return -cached, -len(taken & inputs), len(family.constants), -len(tasks & served), len(inputs - taken)
 
     yield from sorted(filter(fits, catalog.families.values()), key=rank)
 

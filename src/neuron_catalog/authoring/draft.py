@@ -24,6 +24,7 @@ class Draft:
     limits: tuple[Mapping[str, str], ...] = ()
     tasks: Mapping[str, tuple[str, ...]]
     model_classes: Mapping[str, str] = field(default_factory=dict)
+    wrappers: Mapping[str, str] = field(default_factory=dict)
     forward_arguments: Mapping[str, Any] = field(default_factory=dict)
     attn_implementation: str | None = None
     cures: tuple[str, ...] = ()
@@ -46,7 +47,12 @@ class Draft:
         """Return a draft that serves other tasks; what is said of those that are gone goes too."""
         deviations = tuple(each for each in self.deviations if set(each["tasks"]) <= set(tasks))
         classes = {task: name for task, name in self.model_classes.items() if task in tasks}
-        return replace(self, tasks=tasks, deviations=deviations, model_classes=classes)
+        wrappers = {task: name for task, name in self.wrappers.items() if task in tasks}
+        return replace(self, tasks=tasks, deviations=deviations, model_classes=classes, wrappers=wrappers)
+
+    def with_wrapper(self, task: str, wrapper: str) -> Draft:
+        """Return a draft that names another wrapper than the family's for a task."""
+        return replace(self, wrappers={**self.wrappers, task: wrapper})
 
     def with_inputs(self, inputs: tuple[str, ...]) -> Draft:
         """Return a draft that takes other inputs."""

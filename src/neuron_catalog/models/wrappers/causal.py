@@ -65,7 +65,7 @@ class CausalCacheGraph(nn.Module):
         self._inputs = tuple(tensor.name for tensor in plan.inputs)
         self._arguments = {**fixed_arguments(plan), "use_cache": True, "return_dict": True}
         self._accepted = frozenset(inspect.signature(model.forward).parameters)
-        self._cache_argument = next(name for name in CACHE_ARGUMENTS if name in self._accepted)
+        self._cache_argument = self._cache_argument_of(model)
         self._layout = layout
         self._slots: tuple[Slot, ...] = ()
         self._shapes = self._find_slots(plan)
@@ -108,6 +108,15 @@ class CausalCacheGraph(nn.Module):
 
     def _beside(self, states: tuple[Tensor, ...]) -> zip[tuple[Slot, Tensor]]:
         return zip(self._slots, states, strict=True)
+
+    def _cache_argument_of(self, model: nn.Module) -> str:
+        for name in CACHE_ARGUMENTS:
+            if name in self._accepted:
+                return name
+        raise CompileError(
+            f"The forward of {type(model).__name__} takes no cache ({' or '.join(CACHE_ARGUMENTS)}).",
+            "Name the wrapper forward for this task in the architecture's YAML.",
+        )
 
     def _find_slots(self, plan: Plan) -> list[tuple[int, ...]]:
         cache = cache_of(self._config, Recording)
