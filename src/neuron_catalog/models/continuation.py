@@ -122,8 +122,16 @@ class CausalText(Continuation):
         """Read prompts with padding on their left; return the scores of the next token.
 
         Prompts shorter than the plan's are filled up on the side that costs no place in the cache.
+
+        Raises:
+            RequestError: if all is padding.
         """
-        read = int(inputs["attention_mask"].any(0).nonzero().max()) + 1
+        shown = inputs["attention_mask"].any(0).nonzero()
+        if not len(shown):
+            raise RequestError(
+                "attention_mask is 0 everywhere: there is nothing to go on from.", "Give tokens."
+            )
+        read = int(shown.max()) + 1
         cut = {
             tensor.name: _without_end(tensor.axes, inputs[tensor.name], read) for tensor in self._plan.inputs
         }

@@ -99,6 +99,14 @@ class CompiledModel:
         buckets = [bucket for bucket in self._buckets if suits(bucket.plan)]
         return self._bucket(inputs, sizes, buckets), inputs
 
+    def fitting(self, name: str, value: object) -> Tensor:
+        """Return one input in the type of the graph.
+
+        Raises:
+            RequestError: if it is missing, or has another type or other dimensions.
+        """
+        return _matching(*self._inputs[name], value)
+
     def _checked(
         self, given: Mapping[str, Tensor | None], truncate: bool | None, without: str | None = None
     ) -> tuple[dict[str, Tensor], Sizes]:
@@ -208,7 +216,7 @@ NARROWER = {torch.int64: (torch.int32, torch.int16, torch.int8, torch.uint8, tor
 """Type of an input → types whose values it can hold as they are."""
 
 
-def _matching(tensor: InputTensor, dtype: torch.dtype, given: Tensor | None) -> Tensor:
+def _matching(tensor: InputTensor, dtype: torch.dtype, given: object) -> Tensor:
     """Return an input in the type of the graph.
 
     Raises:

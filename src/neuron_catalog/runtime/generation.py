@@ -15,9 +15,17 @@ from transformers.utils import ModelOutput
 
 from neuron_catalog.errors import RequestError, nearest
 from neuron_catalog.models.sources import quiet_transformers
+from neuron_catalog.runtime.arguments import OPTIONS
 from neuron_catalog.runtime.base import CompiledModel
 from neuron_catalog.runtime.model import NeuronModel
-from neuron_catalog.runtime.texts import Demand, TextInProgress, capacity, only_tensors, require_room
+from neuron_catalog.runtime.texts import (
+    Demand,
+    TextInProgress,
+    capacity,
+    only_tensors,
+    require_one_cache,
+    require_room,
+)
 from neuron_catalog.schema.words import CACHE_AXES
 
 NOT_OF_CONFIG = {
@@ -172,33 +180,31 @@ class GeneratingModel(NeuronModel, GenerationMixin):  # type: ignore[misc]
                 )
         known = {name: value for name, value in more.items() if name not in NOT_OF_CONFIG}
         config, given = self._prepare_generation_config(generation_config, **known)
-        for option in ("prompt_lookup_num_tokens", "assistant_early_exit", "cache_implementation"):
-            if getattr(config, option, None) is not None:
-                raise RequestError(
-                    f"{option} needs another cache than the one of a fixed size in the graph.",
-                    f"Leave {option} out.",
-                )
-        first = inputs if inputs is not None else given.get(self.main_input_name)
-        if first is None:
-            raise RequestError(f"The input {self.main_input_name!r} is missing.", "Pass it by name.")
+        require_one_cache(config)
+        for option in OPTIONS:
+            if given.get(option):
+                raise RequestError(f"The graphs return scores only, no {option}.", f"Leave {option} out.")
+        name = self.main_input_name
+        first = self.compiled.fitting(name, inputs if inputs is not None else given.get(name))
         prompt = self._prompt_length(first, given)
-        demand = Demand(len(first), texts_of(config), _text_length(config, prompt))
+        demand = Demand(len(first), texts_of(config), self._text_length(config, prompt))
         require_room(self.manifest, demand, prompt)
-        self._require_prompt(first)
 
     def _prompt_length(self, first: Tensor, given: dict[str, Any]) -> int:
-        if not self.config.is_encoder_decoder:
-            return first.shape[1]
-        answer = given.get("decoder_input_ids")
-        return 1 if answer is None else answer.shape[1]
+        """Return how many tokens come first: of an answer one at least, and an image is not counted."""
+        if self.config.is_encoder_decoder:
+            answer = given.get("decoder_input_ids")
+            return 1 if answer is None else answer.shape[1]
+        text: Tensor = given.get("input_ids", first)
+        return text.shape[1]
 
-    def _require_prompt(self, first: Tensor) -> None:
-        sizes = [graph.plan.axes.get("prompt_length", first.shape[1]) for graph in self.manifest.graphs]
-        if not self.config.is_encoder_decoder and first.shape[1] > max(sizes):
-            raise RequestError(
-                f"A prompt of {first.shape[1]} tokens was given; the model was exported for {max(sizes)}.",
-                f"Shorten it, or export with --prompt_length {first.shape[1]}.",
-            )
+    def _text_length(self, config: GenerationConfig, prompt: int) -> int:
+        """Return how long a text may become; without a limit of the caller, what there is room for."""
+        if config.max_new_tokens is not None:
+            return prompt + int(config.max_new_tokens)
+        if config._is_limited:
+            return int(config.max_length)
+        return max(prompt + 1, min(prompt + int(config.max_length), capacity(self.manifest)))
 
     # What transformers asks of a model while it generates.
 
@@ -206,6 +212,15 @@ class GeneratingModel(NeuronModel, GenerationMixin):  # type: ignore[misc]
     def _optimize_model_for_decode(self) -> Iterator[None]:
         """A compiled graph is what it is."""
         yield
+
+    def _prepare_generation_config(
+        self, generation_config: GenerationConfig | None, **more: Any
+    ) -> tuple[GenerationConfig, dict[str, Any]]:
+        """Note whether the length is the caller's; what follows knows it with transformers' default only."""
+        limits = [getattr(each, "max_length", None) for each in (generation_config, self.generation_config)]
+        prepared, given = super()._prepare_generation_config(generation_config, **more)
+        prepared._is_limited = any(limit is not None for limit in (*limits, more.get("max_length")))
+        return prepared, given
 
     def _validate_model_kwargs(self, model_kwargs: dict[str, Any]) -> None:
         """Find misspelt arguments.
@@ -216,9 +231,8 @@ class GeneratingModel(NeuronModel, GenerationMixin):  # type: ignore[misc]
         known = OWN | self._inputs_in(model_kwargs).keys()
         for name, value in model_kwargs.items():
             if value is not None and name not in known:
-                raise RequestError(
-                    f"generate knows no argument {name!r}; {nearest(name, known)}", f"Leave {name} out."
-                )
+                hint = nearest(name, (known | GenerationConfig().to_dict().keys()) - {*OPTIONS})
+                raise RequestError(f"generate knows no argument {name!r}; {hint}", f"Leave {name} out.")
 
     def _prepare_generated_length(
         self, generation_config: GenerationConfig, **facts: Any
@@ -241,9 +255,13 @@ class GeneratingModel(NeuronModel, GenerationMixin):  # type: ignore[misc]
         if not self.config.is_encoder_decoder:
             return model_kwargs
         name = model_input_name or self.main_input_name
+        if name == "input_ids" and model_kwargs.get("attention_mask") is None:
+            model_kwargs = {**model_kwargs, "attention_mask": torch.ones_like(inputs_tensor)}
         if not self.has_cache:
             return {**model_kwargs, "encoder_outputs": ModelOutput({name: inputs_tensor})}
-        text = TextInProgress(self.compiled, Demand(len(inputs_tensor), texts_of(generation_config), 0))
+        length = self._text_length(generation_config, self._prompt_length(inputs_tensor, model_kwargs))
+        demand = Demand(len(inputs_tensor), texts_of(generation_config), length)
+        text = TextInProgress(self.compiled, demand)
         hidden = text.begin({name: inputs_tensor, **only_tensors(self._inputs_in(model_kwargs))})
         encoded = BaseModelOutput(last_hidden_state=hidden)
         return {**model_kwargs, "encoder_outputs": encoded, "past_key_values": text}
@@ -259,20 +277,13 @@ class GeneratingModel(NeuronModel, GenerationMixin):  # type: ignore[misc]
         del generation_mode, max_cache_length
         model_kwargs["use_cache"] = generation_config.use_cache = self.has_cache
         if self.has_cache and not self.config.is_encoder_decoder:
-            demand = Demand(batch_size, texts_of(generation_config), 0)
+            demand = Demand(batch_size, texts_of(generation_config), generation_config.max_length)
             model_kwargs["past_key_values"] = TextInProgress(self.compiled, demand)
 
 
 def texts_of(config: GenerationConfig) -> int:
     """Return how many texts go on from each prompt."""
     return max(config.num_beams or 1, config.num_return_sequences or 1)
-
-
-def _text_length(config: GenerationConfig, prompt: int) -> int:
-    """Return how long a text may become; without a limit of the caller, as long as there is room."""
-    if config.max_new_tokens is not None:
-        return prompt + int(config.max_new_tokens)
-    return int(config.max_length) if config.max_length is not None else prompt + 1
 
 
 def _generation_config(folder: Path, config: PretrainedConfig) -> GenerationConfig:

@@ -17,6 +17,15 @@ from neuron_catalog.models.wrappers import WRAPPERS
 from neuron_catalog.runtime.base import CompiledModel
 from neuron_catalog.runtime.bucket import Bucket
 
+OTHER_CACHE: dict[str, tuple[float | None, ...]] = {
+    "assistant_early_exit": (None,),
+    "cache_implementation": (None,),
+    "guidance_scale": (None, 1),
+    "prefill_chunk_size": (None,),
+    "prompt_lookup_num_tokens": (None,),
+}
+"""Option of a generation config that would take tokens back or need several caches → what asks for none."""
+
 
 @dataclass(frozen=True)
 class Demand:
@@ -91,7 +100,8 @@ class TextInProgress:
         return rows.clamp(max=len(text.mask) - 1)
 
     def _enough(self, plan: Plan) -> bool:
-        return plan.axes["batch_size"] * plan.axes["num_beams"] >= self.demand.rows
+        rows = plan.axes["batch_size"] * plan.axes["num_beams"]
+        return rows >= self.demand.rows and places(plan) >= self.demand.length
 
 
 def _full(bucket: Bucket, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -104,10 +114,14 @@ def _full(bucket: Bucket, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
+def places(plan: Plan) -> int:
+    """Return the longest text that a graph can write: its cache, or what it takes."""
+    return plan.axes.get("decoder_sequence_length") or plan.axes["sequence_length"]
+
+
 def capacity(manifest: Manifest) -> int:
-    """Return the longest text that a model can write: the cache of its largest graph, or what it takes."""
-    axes = manifest.plan.axes
-    return axes.get("decoder_sequence_length") or axes["sequence_length"]
+    """Return the longest text that a model can write: that of its largest graph."""
+    return places(manifest.plan)
 
 
 def require_room(manifest: Manifest, demand: Demand, prompt: int) -> None:
@@ -125,10 +139,11 @@ def require_room(manifest: Manifest, demand: Demand, prompt: int) -> None:
         )
     rows = max(plan.axes["batch_size"] * plan.axes.get("num_beams", 1) for plan in plans)
     if demand.rows > rows:
+        beams = f"--num_beams {demand.expand}, or with " if "num_beams" in manifest.plan.axes else ""
         raise RequestError(
             f"{demand.prompts} texts with {demand.expand} beams or sequences each are {demand.rows} rows; "
             f"the model was exported for {rows}.",
-            f"Export with --num_beams {demand.expand}, or with a larger --batch_size.",
+            f"Export with {beams}a larger --batch_size.",
         )
     room = capacity(manifest)
     if demand.length > room:
@@ -137,6 +152,26 @@ def require_room(manifest: Manifest, demand: Demand, prompt: int) -> None:
             f"the model was exported for {room}.",
             "Shorten the text, ask for fewer new tokens, or export for longer texts.",
         )
+    longest = max(plan.axes.get("prompt_length", prompt) for plan in plans)
+    if prompt > longest:
+        raise RequestError(
+            f"A prompt of {prompt} tokens was given; the model was exported for {longest}.",
+            f"Shorten it, or export with --prompt_length {prompt}.",
+        )
+
+
+def require_one_cache(config: Any) -> None:
+    """Hold a generation config to what one cache of a fixed size can do.
+
+    Raises:
+        RequestError: naming the option that needs another.
+    """
+    for option, neutral in OTHER_CACHE.items():
+        if getattr(config, option, None) not in neutral:
+            raise RequestError(
+                f"{option} needs another cache than the one of a fixed size in the graph.",
+                f"Leave {option} out.",
+            )
 
 
 def only_tensors(given: Mapping[str, Any]) -> dict[str, Tensor]:
