@@ -192,7 +192,7 @@ class CompiledModel:
         if not misfit.why:
             return RequestError(f"{seen}; the graph was compiled for {sizes}, no more.", _remedy(misfit))
         return RequestError(
-            f"{seen}; the graph was compiled for {sizes}, no less: {misfit.why}.", _remedy(misfit)
+            f"{seen}; the graph was compiled for {sizes}, no less: {misfit.why.rstrip('.')}.", _remedy(misfit)
         )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -194,7 +195,8 @@ class CausalCacheWrapper(Wrapper):
     def trial(self, plan: Plan) -> Plan:
         held = max((t.placeholders + len(t.marks) + 2 for t in plan.inputs if t.placeholders), default=1)
         steps = min(max(STEPS, len(self.reaches(plan))), plan.axes["sequence_length"] - held)
-        prompt = min(max(1, plan.axes["prompt_length"] - 1), plan.axes["sequence_length"] - steps)
+        whole = plan.axes["prompt_length"]
+        prompt = min(whole - 1 if whole > 2 else whole, plan.axes["sequence_length"] - steps)
         return stepwise_trial(plan, NEXT_IDS, steps, steps + 1, {"prompt_length": prompt})
 
     def assembled(
@@ -233,7 +235,7 @@ class CausalCacheWrapper(Wrapper):
 
     def text(self, plan: Plan, functions: Mapping[str, Function], states: list[Tensor]) -> CausalText:
         """Return a text to be continued by the functions of a plan."""
-        decode = {reach: functions[decode_name(plan, reach)] for reach in self.reaches(plan)}
+        decode = {reach: functions[name] for reach, name in _decoders(plan, functions).items()}
         return CausalText(plan, self.layout, functions[prefill_name(plan)], decode, states)
 
     def oracle(self, model: nn.Module, plan: Plan) -> Oracle:
@@ -267,6 +269,12 @@ def prefill_name(plan: Plan) -> str:
 def decode_name(plan: Plan, reach: int) -> str:
     """Return what the function that reads one token more, and sees so many, is called in the file."""
     return f"decode_{_rows(plan)}x{reach}_of_{plan.axes['sequence_length']}"
+
+
+def _decoders(plan: Plan, names: Iterable[str]) -> dict[int, str]:
+    """Find the functions that read one token more: how many places each sees → its name in the file."""
+    whole = re.compile(f"decode_{_rows(plan)}x([0-9]+)_of_{plan.axes['sequence_length']}")
+    return {int(found[1]): name for name in names if (found := whole.fullmatch(name))}
 
 
 def _rows(plan: Plan) -> int:
