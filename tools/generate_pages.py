@@ -10,13 +10,21 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from neuron_catalog.catalog.evidence import Evidence
 from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.catalog.selection import wrapper_of
 from neuron_catalog.catalog.tiers import TIERS, lowest
+from neuron_catalog.schema.documents import Architecture
+from neuron_catalog.schema.words import CACHE_AXES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "supported"
 SWEEP = ROOT / "tools" / "sweep.jsonl"
 """What `tools/sweep.py` wrote: the version of transformers, then an outcome for each model type."""
+WITHOUT = "without a cache"
+STATES = {"passed": "passed", "deviates": "deviates", "not_run": "not run"}
+"""What runs record of the check `generation`, best first → how the page calls it."""
+UNKNOWN = "not recorded"
 
 
 def page_texts() -> dict[Path, str]:
@@ -47,7 +55,71 @@ def page_texts() -> dict[Path, str]:
         pages=pages, totals=totals, tiers=TIERS, versions=versions(catalog)
     )
     types = jinja.get_template("model-types.md.j2").render(**model_types(catalog))
-    return {**texts, PAGES / "README.md": index, PAGES / "model-types.md": types}
+    writing = jinja.get_template("generation.md.j2").render(**generation(catalog))
+    return {
+        **texts,
+        PAGES / "README.md": index,
+        PAGES / "generation.md": writing,
+        PAGES / "model-types.md": types,
+    }
+
+
+def generation(catalog: Catalog) -> dict[str, Any]:
+    """Return, for each task whose models write texts, its architectures with wrapper and evidence."""
+    tasks = []
+    for name, task in sorted(catalog.tasks.items()):
+        if not task.generates:
+            continue
+        names = [each for each in catalog.architectures if name in catalog.get(each).tasks]
+        rows = [writer(catalog, each, name) for each in names]
+        tasks.append(
+            {
+                "name": name,
+                "summary": task.summary,
+                "runtime_class": task.runtime_class,
+                "rows": rows,
+                "wrappers": Counter(row["wrapper"] for row in rows),
+                "states": Counter(row["state"] for row in rows),
+            }
+        )
+    return {
+        "tasks": tasks,
+        "wrappers": [*CACHE_AXES, WITHOUT],
+        "states": [*STATES.values(), UNKNOWN],
+        "reasons": [row for task in tasks for row in task["rows"] if row["reason"]],
+    }
+
+
+def writer(catalog: Catalog, name: str, task: str) -> dict[str, Any]:
+    """Return what the page about generation says of an architecture and a task: the least that runs saw."""
+    architecture = catalog.get(name)
+    wrapper = wrapper_of(architecture, catalog.families[architecture.family], task)
+    runs = [run for run in catalog.evidence(name) if run.task == task and "generation" in run.checks]
+    seen = [state for state in STATES if any(run.checks["generation"] == state for run in runs)]
+    found = [STATES[state] for state in seen] or [UNKNOWN]
+    if len(seen) > 1:
+        found = [f"{STATES[state]} with {'; '.join(with_versions(runs, state))}" for state in seen]
+    return {
+        "name": name,
+        "task": task,
+        "family": architecture.family,
+        "wrapper": wrapper if wrapper in CACHE_AXES else WITHOUT,
+        "state": STATES[seen[-1]] if seen else UNKNOWN,
+        "shown": ", ".join(found),
+        "reason": shown(declared_reason(architecture, task)) if "deviates" in seen else "",
+    }
+
+
+def with_versions(runs: list[Evidence], state: str) -> list[str]:
+    """Return the versions of the runs that recorded a state of the check `generation`."""
+    versions = (run.versions for run in runs if run.checks["generation"] == state)
+    return sorted({f"transformers {each['transformers']} and torch {each['torch']}" for each in versions})
+
+
+def declared_reason(architecture: Architecture, task: str) -> str:
+    """Return why a YAML says that an architecture does not write what transformers writes."""
+    own = (each for each in architecture.deviations if each.check == "generation")
+    return next((each.reason for each in own if not each.tasks or task in each.tasks), "")
 
 
 def model_types(catalog: Catalog) -> dict[str, Any]:
