@@ -106,7 +106,7 @@ def writer(catalog: Catalog, name: str, task: str) -> dict[str, Any]:
         "wrapper": wrapper if wrapper in CACHE_AXES else WITHOUT,
         "state": STATES[seen[-1]] if seen else UNKNOWN,
         "shown": ", ".join(found),
-        "reason": shown(declared_reason(architecture, task)) if "deviates" in seen else "",
+        "reason": shown(reason(architecture, task, runs, seen[-1] if seen else "")),
     }
 
 
@@ -116,9 +116,11 @@ def with_versions(runs: list[Evidence], state: str) -> list[str]:
     return sorted({f"transformers {each['transformers']} and torch {each['torch']}" for each in versions})
 
 
-def declared_reason(architecture: Architecture, task: str) -> str:
-    """Return why a YAML says that an architecture does not write what transformers writes."""
-    own = (each for each in architecture.deviations if each.check == "generation")
+def reason(architecture: Architecture, task: str, runs: list[Evidence], state: str) -> str:
+    """Return why the check `generation` was not run, as recorded, or deviates, as declared in the YAML."""
+    if state == "not_run":
+        return next((found for run in runs if (found := run.reasons.get("generation"))), "")
+    own = (each for each in architecture.deviations if each.check == "generation" and state == "deviates")
     return next((each.reason for each in own if not each.tasks or task in each.tasks), "")
 
 

@@ -12,7 +12,8 @@ from neuron_catalog import CatalogError
 from neuron_catalog.catalog.evidence import read_evidence, write_evidence
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.catalog.tiers import highest, lowest
-from neuron_catalog.proving.record import record
+from neuron_catalog.manifest import Check
+from neuron_catalog.proving.record import evidence_of, record
 from neuron_catalog.proving.selftest import Row
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,6 +108,25 @@ def test_a_later_run_replaces_the_earlier_one_of_the_same_versions(catalog, tmp_
     assert len(kept) == len(runs) + 1
     assert later in kept
     assert runs[0] not in kept
+
+
+def test_why_a_check_was_not_run_is_recorded_and_an_empty_reason_is_not(catalog, tmp_path):
+    own = Row(
+        architecture="esm",
+        task="fill-mask",
+        backend="torchscript",
+        checks=(
+            Check(name="values", status="passed", detail="4 fresh inputs"),
+            Check(name="inputs_alive", status="not_run", detail="a single possible value"),
+        ),
+    )
+    run = evidence_of(catalog, own)
+    assert run.reasons == {"inputs_alive": "a single possible value"}
+    path = tmp_path / "evidence" / "esm.jsonl"
+    write_evidence(path, run.definition, [run])
+    assert read_evidence(path) == (run,)
+    write_evidence(path, run.definition, [run.model_copy(update={"reasons": {}})])
+    assert "reasons" not in path.read_text("utf-8")
 
 
 def test_a_row_that_fails_now_withdraws_what_was_recorded_of_it(overlay, catalog, run):

@@ -41,6 +41,7 @@ def run_of(definition, task, found):
         date="2026-11-26",
         definition=definition,
         checks={"values": "passed"} | ({"generation": state} if state else {}),
+        reasons={"generation": "exported without a cache"} if state == "not_run" else {},
         largest_scaled_difference=0.0,
         seconds=1.0,
     )
@@ -73,6 +74,11 @@ def test_a_deviation_comes_with_the_reason_of_its_yaml(page):
     found = page("rwkv", "text-generation", ("deviates", NEW))
     assert found["shown"] == "deviates"
     assert found["reason"].startswith("With its state transformers' model writes other tokens")
+
+
+def test_what_was_not_run_comes_with_the_reason_that_was_recorded(page):
+    found = page("llama", "text-generation", ("not_run", NEW))
+    assert (found["shown"], found["reason"]) == ("not run", "exported without a cache")
 
 
 def test_the_least_of_several_runs_counts_and_all_are_shown(page):

@@ -38,6 +38,8 @@ class Evidence(BaseModel):
     """Digest of the definition that was run."""
     checks: dict[str, str]
     """Check → passed, not_run or deviates; a failed run is not recorded."""
+    reasons: dict[str, str] = {}
+    """Check that was not run → why not."""
     largest_scaled_difference: float
     """Largest difference in any output, as a share of the largest eager value."""
     seconds: float
@@ -105,6 +107,6 @@ def write_evidence(
     if not kept:
         path.unlink(missing_ok=True)
         return
-    lines = [run.model_dump_json() + "\n" for _, run in sorted(kept.items())]
+    lines = [run.model_dump_json(exclude_defaults=True) + "\n" for _, run in sorted(kept.items())]
     path.parent.mkdir(exist_ok=True)
     path.write_text("".join(lines), encoding="utf-8")

@@ -40,6 +40,7 @@ def evidence_of(catalog: Catalog, row: Row) -> Evidence:
         date=row.date,
         definition=catalog.definition(row.architecture),
         checks={check.name: check.status for check in row.checks},
+        reasons={check.name: check.detail for check in row.checks if check.status == "not_run"},
         largest_scaled_difference=scaled_difference(row),
         seconds=round(row.seconds, 1),
     )
