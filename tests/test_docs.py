@@ -2,6 +2,7 @@
 
 import doctest
 import re
+import runpy
 import shutil
 import warnings
 from pathlib import Path
@@ -31,14 +32,23 @@ def samples(page):
                 yield "command", line.removeprefix("$ neuron-catalog ").replace("<model_type>", ANY_TYPE)
 
 
+@pytest.fixture(scope="session")
+def writers(tmp_path_factory):
+    """A folder with tiny models that write texts."""
+    place = tmp_path_factory.mktemp("writers")
+    runpy.run_path(str(ROOT / "tests" / "writers.py"))["save_writers"](place)
+    return place
+
+
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    """A folder with the checkpoints that the pages talk of: real weights, with a seeded head."""
+def here(tmp_path, monkeypatch, writers):
+    """A folder with the checkpoints that the pages talk of: real weights with a seeded head, tiny writers."""
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     AutoModelForSequenceClassification.from_pretrained(get_model_path()).save_pretrained("my-bert")
     AutoTokenizer.from_pretrained(get_model_path()).save_pretrained("my-bert")
     shutil.copytree(get_model_path(), "my-MiniLM")
+    shutil.copytree(writers, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
@@ -66,6 +76,7 @@ def test_the_pages_that_show_most_are_among_them():
     assert shown["README.md"].count("command") >= 10
     assert shown["README.md"].count("python") >= 1
     assert shown["runtime.md"].count("python") >= 5
+    assert shown["generation.md"].count("python") >= 8
     assert "doctest" in shown["api.md"]
 
 
