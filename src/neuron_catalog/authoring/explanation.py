@@ -68,7 +68,8 @@ def explanation(model: str, catalog: Catalog) -> dict[str, Any]:
     lines = [f"{model_type} is supported: {architecture.summary}"]
     for task, facts in tasks.items():
         proofs = "; ".join(facts["evidence"]) or "no run is recorded"
-        lines += [f"  {task}: {facts['tier']} ({proofs})", f"    needs {', '.join(facts['mandatory_axes'])}"]
+        needed = ", ".join(facts["mandatory_axes"])
+        lines += [f"  {task}: {facts['tier']} ({proofs})", *([f"    needs {needed}"] if needed else [])]
     for package, bound in architecture.requires.items():
         concerned = f" for {', '.join(bound.tasks)}" if bound.tasks else ""
         lines.append(

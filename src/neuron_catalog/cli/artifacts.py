@@ -70,6 +70,9 @@ def inspect(artifact: Artifact, as_json: Json = False) -> None:
         say("smaller inputs:")
         for fit in graph.fits:
             say(f"  [{MARKS['passed' if fit.filled else 'not_run']}] {fit_line(fit)}")
+    if manifest.parts:
+        say("functions:")
+        print_columns([(f"  {part.name}", f"keeps {len(part.states)} states") for part in manifest.parts])
     say("files:")
     print_columns([(f"  {n}", f"{f.bytes} bytes", f.sha256[:16] + "…") for n, f in manifest.files.items()])
 

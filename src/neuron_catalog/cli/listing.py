@@ -54,9 +54,7 @@ def list_tasks(
         if as_json:
             print_json(of)
             return
-        print_columns(
-            [(n, ", ".join(t["outputs"]), "needs " + ", ".join(t["mandatory_axes"])) for n, t in of.items()]
-        )
+        print_columns([(n, ", ".join(t["outputs"]), _needs(t["mandatory_axes"])) for n, t in of.items()])
         return
     tasks = overview.tasks()
     if not as_json:
@@ -167,3 +165,7 @@ def _print_findings(findings: Sequence[Finding], form: Format) -> None:
         typer.echo(text)
     if findings:
         raise typer.Exit(CatalogError.exit_code)
+
+
+def _needs(axes: list[str]) -> str:
+    return f"needs {', '.join(axes)}" if axes else "all sizes have defaults"

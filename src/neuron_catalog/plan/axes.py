@@ -72,7 +72,10 @@ def _default(
     known = {part: size for part, size in before.items() if size is not None}
     if len(known) < len(before) or not has_default(axis, family, from_config.aliases, task):
         return None
-    return replace(from_config, axes=known).size(default)
+    dims = replace(from_config, axes=known)
+    if task in family.axes[axis].default_for and not dims.knows(default):
+        return None  # the caller must choose it, as for other tasks
+    return dims.size(default)
 
 
 def _parts(family: Family, axis: str, task: str) -> tuple[str, ...]:

@@ -212,6 +212,13 @@ class Dims:
                 )
         return value
 
+    def knows(self, name: str) -> bool:
+        """Tell whether the config gives a size."""
+        try:
+            return self.size(name) > 0
+        except RequestError:
+            return False
+
     def size(self, name: str) -> int:
         """Return the number behind a dim.
 

@@ -30,7 +30,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 BEGINNING = b'{"selftest": 1, '
 """How each line begins."""
 
-NO_PART_OF_A_RUN = ("authoring", "cli", "runtime")
+NO_PART_OF_A_RUN = ("authoring", "cli")
 """Rooms whose code decides nothing about the outcome of a row."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,9 @@ def _parts(model: NeuronModel) -> Iterator[tuple[str, Any]]:
     with quiet_transformers():
         if (folder / "tokenizer_config.json").is_file():
             tokenizer = AutoTokenizer.from_pretrained(folder)
-            longest = model.manifest.plan.axes.get("sequence_length", tokenizer.model_max_length)
-            tokenizer.model_max_length = min(tokenizer.model_max_length, longest)
+            axes = model.manifest.plan.axes
+            longest = axes.get("prompt_length") or axes.get("sequence_length")
+            tokenizer.model_max_length = min(tokenizer.model_max_length, longest or sys.maxsize)
             yield "tokenizer", tokenizer
         settings = _settings(folder)
         if "image_processor_type" in settings:
