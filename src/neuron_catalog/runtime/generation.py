@@ -266,6 +266,9 @@ class GeneratingModel(NeuronModel, GenerationMixin):  # type: ignore[misc]
         encoded = BaseModelOutput(last_hidden_state=hidden)
         return {**model_kwargs, "encoder_outputs": encoded, "past_key_values": text}
 
+    _prepare_encoder_decoder_kwargs_for_generation = _maybe_prepare_encoder_kwargs_for_generation
+    """What transformers before 5.23 calls it."""
+
     def _prepare_cache_for_generation(
         self,
         generation_config: GenerationConfig,
