@@ -17,7 +17,7 @@ from neuron_catalog.exporting.backends.protocol import Backend
 from neuron_catalog.manifest import Plan
 from neuron_catalog.models.libraries import LIBRARIES, saved_with
 from neuron_catalog.models.sources import CheckpointSource, Source
-from neuron_catalog.models.support import require_packages, require_supported, task_of
+from neuron_catalog.models.support import require_packages, require_supported, require_wrapper, task_of
 from neuron_catalog.plan.plan import Choices, make_plan
 from neuron_catalog.schema.words import Library
 
@@ -155,6 +155,7 @@ def _tiny(request: ExportRequest, catalog: Catalog) -> tuple[Source, tuple[Plan,
     source = LIBRARIES[architecture.library].tiny(architecture, request.seed)
     require_supported(catalog, source.model_type, architecture.library)
     require_packages(architecture, task)
+    require_wrapper(catalog, name, task)
     used = catalog.axes(name, task)
     own = {axis: size for axis, size in architecture.tiny.axes.items() if axis in used}
     config = source.config()
@@ -180,6 +181,7 @@ def _checkpoint(request: ExportRequest, catalog: Catalog) -> tuple[Source, tuple
     config = source.config()
     task = request.task or task_of(catalog, name, config)
     require_packages(catalog.get(name), catalog.supported_task(name, task))
+    require_wrapper(catalog, name, catalog.supported_task(name, task))
     return source, tuple(make_plan(catalog, name, task, config, each) for each in request.choices)
 
 

@@ -10,8 +10,10 @@ from transformers import PretrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from neuron_catalog.catalog.index import Catalog, load_catalog
+from neuron_catalog.catalog.selection import wrapper_of
 from neuron_catalog.errors import RequestError, RequirementError, nearest
 from neuron_catalog.models.libraries import LIBRARIES, saved_with
+from neuron_catalog.models.wrappers import WRAPPERS
 from neuron_catalog.schema.documents import Architecture
 from neuron_catalog.schema.words import Library
 
@@ -64,6 +66,23 @@ def require_packages(architecture: Architecture, task: str | None = None) -> Non
                 f"{version or 'none'} is installed: {bound.reason}",
                 f'Install it: pip install "{package}{bound.version}"',
             )
+
+
+def require_wrapper(catalog: Catalog, name: str, task: str) -> None:
+    """Make sure that transformers is new enough for the wrapper of a task.
+
+    Raises:
+        RequirementError: naming the versions.
+    """
+    architecture = catalog.get(name)
+    word = wrapper_of(architecture, catalog.families[architecture.family], task)
+    needed = WRAPPERS[word].transformers
+    if needed and not SpecifierSet(needed).contains(transformers.__version__, prereleases=True):
+        raise RequirementError(
+            f"{name} keeps a cache for {task} ({word}), which needs transformers{needed}, but "
+            f"{transformers.__version__} is installed.",
+            f'Install it: pip install "transformers{needed}"',
+        )
 
 
 def _installed_version(package: str) -> str | None:

@@ -41,6 +41,8 @@ class Wrapper(ABC):
 
     prefix: str
     """What stands before the names of the model's weights in the module to trace."""
+    transformers: str = ""
+    """The versions of transformers that it needs, if not all that the package admits."""
     factor: float = 1.0
     """How much further than usual a trial may differ from the oracle, which may compute in another order."""
 

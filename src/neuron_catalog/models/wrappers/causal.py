@@ -35,6 +35,8 @@ from neuron_catalog.models.wrappers.layers import (
     slots_of,
 )
 from neuron_catalog.models.wrappers.stepwise import (
+    CACHE_LAYERS,
+    CACHE_OF_STATES,
     FACTOR,
     STEPS,
     last_position,
@@ -163,6 +165,7 @@ class CausalCacheWrapper(Wrapper):
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
+        self.transformers = CACHE_LAYERS if layout == "written" else CACHE_OF_STATES
 
     def module(self, model: nn.Module, plan: Plan) -> CausalCacheGraph:
         return CausalCacheGraph(model, plan, self.layout)

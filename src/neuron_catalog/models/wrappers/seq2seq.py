@@ -34,6 +34,7 @@ from neuron_catalog.models.wrappers.layers import (
     slots_of,
 )
 from neuron_catalog.models.wrappers.stepwise import (
+    CACHE_LAYERS,
     FACTOR,
     STEPS,
     last_position,
@@ -171,6 +172,7 @@ class EncoderDecoderCacheWrapper(Wrapper):
 
     prefix = "model."
     factor = FACTOR
+    transformers = CACHE_LAYERS
 
     def module(self, model: nn.Module, plan: Plan) -> EncoderDecoderGraph:
         return EncoderDecoderGraph(model, plan)

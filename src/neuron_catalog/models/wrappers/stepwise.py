@@ -22,6 +22,14 @@ over other lengths, and linear attention is computed by chunks in one and step b
 other weights differs by more than 10,000 times."""
 
 
+CACHE_LAYERS = ">=5.10"
+"""The versions of transformers whose models find a token's place in the layers of their cache. 5.8.1 asks the
+caller for it, 5.10.4 does not; both were tried."""
+
+CACHE_OF_STATES = ">=5.17"
+"""The versions that keep several recurrent states in a layer, by number. 5.12.0 keeps one; both were tried."""
+
+
 def positions_of(mask: Tensor) -> Tensor:
     """Count the tokens of each row from the first that is no padding (`GenerationMixin` counts so, too)."""
     return (mask.cumsum(-1) - 1).clamp(min=0)
