@@ -23,8 +23,8 @@ other weights differs by more than 10,000 times."""
 
 
 CACHE_LAYERS = ">=5.10"
-"""The versions of transformers whose models find a token's place in the layers of their cache. 5.8.1 asks the
-caller for it, 5.10.4 does not; both were tried."""
+"""The versions of transformers whose models find a token's place in the layers of their cache. 5.8.1 asks
+the caller for it, 5.10.4 does not; both were tried."""
 
 CACHE_OF_STATES = ">=5.17"
 """The versions that keep several recurrent states in a layer, by number. 5.12.0 keeps one; both were tried."""
