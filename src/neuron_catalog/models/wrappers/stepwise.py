@@ -27,7 +27,7 @@ CACHE_LAYERS = ">=5.10"
 the caller for it, 5.10.4 does not; both were tried."""
 
 CACHE_OF_STATES = ">=5.17"
-"""The versions that keep several recurrent states in a layer, by number. 5.12.0 keeps one; both were tried."""
+"""The versions that number the recurrent states of a layer, as 5.17.0 does. 5.12.0 keeps a single one."""
 
 
 def positions_of(mask: Tensor) -> Tensor:
