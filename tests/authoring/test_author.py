@@ -15,7 +15,7 @@ from neuron_catalog.manifest import Check, Difference
 from neuron_catalog.proving.selftest import Row, selftest
 
 EXAMPLES = {
-    "gpt2": ("text-encoder", {"feature-extraction", "text-classification", "text-generation"}),
+    "gpt2": ("causal-decoder", {"feature-extraction", "text-classification", "text-generation"}),
     "bert": ("text-encoder", {"feature-extraction", "fill-mask", "multiple-choice"}),
     "t5": ("text-to-text", {"feature-extraction", "text2text-generation"}),
     "vit": ("image-encoder", {"feature-extraction", "image-classification", "masked-im"}),

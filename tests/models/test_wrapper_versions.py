@@ -1,11 +1,11 @@
 """A wrapper that needs a newer transformers says so before anything is loaded."""
 
 import pytest
-import transformers
 
 from neuron_catalog import RequestError
 from neuron_catalog.errors import RequirementError
 from neuron_catalog.exporting.request import ExportRequest, resolve
+from neuron_catalog.models import support
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from neuron_catalog.exporting.request import ExportRequest, resolve
 def test_a_transformers_too_old_for_a_cache_is_named(
     architecture, task, version, cause, catalog, monkeypatch
 ):
-    monkeypatch.setattr(transformers, "__version__", version)
+    monkeypatch.setattr(support.transformers, "__version__", version)
     with pytest.raises(RequirementError) as caught:
         resolve(ExportRequest(architecture=architecture, task=task), catalog)
     assert caught.value.cause.startswith(cause)
@@ -38,7 +38,7 @@ def test_a_transformers_too_old_for_a_cache_is_named(
 
 
 def test_other_tasks_of_the_architecture_need_nothing_new(catalog, monkeypatch):
-    monkeypatch.setattr(transformers, "__version__", "5.3.0")
+    monkeypatch.setattr(support.transformers, "__version__", "5.3.0")
     try:
         plan = resolve(ExportRequest(architecture="llama", task="token-classification"), catalog).plan
     except RequestError as error:
