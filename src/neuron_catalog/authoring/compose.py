@@ -106,12 +106,19 @@ def families_for(anatomy: Anatomy, catalog: Catalog) -> Iterator[Family]:
 
     tasks = {head.task for head in anatomy.heads}
     decodes = "fill-mask" not in tasks  # an encoder has a head for the next token, too
+    counted = taken - {"token_type_ids"} if decodes else taken  # decoders take them and were not taught any
 
     def rank(family: Family) -> tuple[int, int, int, int, int]:
         inputs = set(family.inputs)
         cached = len(tasks & set(family.wrappers)) if decodes else 0
         served = {task for each in family.outputs.values() if isinstance(each, Mapping) for task in each}
-        return -cached, -len(taken & inputs), len(family.constants), -len(tasks & served), len(inputs - taken)
+        return (
+            -len(counted & inputs),
+            -cached,
+            len(family.constants),
+            -len(tasks & served),
+            len(inputs - taken),
+        )
 
     yield from sorted(filter(fits, catalog.families.values()), key=rank)
 
