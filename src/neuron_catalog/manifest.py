@@ -11,18 +11,14 @@ from pathlib import Path
 from typing import Literal
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import JsonValue
 
 from neuron_catalog.digests import FileRecord, alteration
 from neuron_catalog.errors import RequestError, VerificationError
+from neuron_catalog.parts import Part
+from neuron_catalog.parts import Record as Record
 
 MANIFEST_NAME = "neuron_catalog.json"
-
-
-class Record(BaseModel):
-    """Base of everything recorded: frozen, and unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class InputTensor(Record):
@@ -164,32 +160,6 @@ class Graph(Record):
     plan: Plan
     checks: tuple[Check, ...]
     fits: tuple[AxisFit, ...] = ()
-
-
-class PartTensor(Record):
-    """A tensor in the signature of a part."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-
-STATE = "past."
-"""What the names of states begin with: they are inputs and outputs, which the next call takes."""
-
-
-class Part(Record):
-    """A traced function of an artifact whose task takes several: `prefill`, `decode`, `encoder`."""
-
-    name: str
-    """What it is called in the artifact's file."""
-    inputs: tuple[PartTensor, ...]
-    outputs: tuple[str, ...]
-
-    @property
-    def states(self) -> tuple[PartTensor, ...]:
-        """The inputs that are updated: each is an output of the same name, shape and type, too."""
-        return tuple(tensor for tensor in self.inputs if tensor.name.startswith(STATE))
 
 
 class BackendRecord(Record):

@@ -14,12 +14,13 @@ from neuron_catalog.exporting.comparisons import Tolerance
 from neuron_catalog.exporting.publish import require_space
 from neuron_catalog.exporting.request import Resolved
 from neuron_catalog.exporting.subject import Subject
-from neuron_catalog.manifest import Part, Plan, SourceRecord
+from neuron_catalog.manifest import Plan, SourceRecord
 from neuron_catalog.models.cures import cured
 from neuron_catalog.models.fills import make_inputs
 from neuron_catalog.models.sources import EagerModel, Source
 from neuron_catalog.models.weights import outputs_depending_on, weight_facts
 from neuron_catalog.models.wrappers import WRAPPERS, Wrapped
+from neuron_catalog.parts import Part
 
 OnStep = Callable[[str], None]
 """Told what begins now, for progress on a terminal."""

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from neuron_catalog.errors import RequestError
-from neuron_catalog.manifest import Filling, Part, Plan
+from neuron_catalog.manifest import Filling, Plan
 from neuron_catalog.models.fitting import filled_up
+from neuron_catalog.parts import Part
 
 Function = Callable[..., tuple[Tensor, ...]]
 """Positional tensors of fixed shapes in, a flat tuple of tensors out."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from neuron_catalog.manifest import Part, Plan
+from neuron_catalog.manifest import Plan
 from neuron_catalog.models.continuation import Continuation, Function
 from neuron_catalog.models.fills import make_inputs
+from neuron_catalog.parts import Part
 
 Oracle = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 """Tensors by name in, outputs by name out."""

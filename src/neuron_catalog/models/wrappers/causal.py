@@ -11,15 +11,13 @@ import inspect
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PretrainedConfig
 from transformers.cache_utils import Cache
 
 from neuron_catalog.errors import CompileError
-from neuron_catalog.manifest import Part, Plan
+from neuron_catalog.manifest import Plan
 from neuron_catalog.models.arguments import fixed_arguments
 from neuron_catalog.models.continuation import CausalText, Function, Layout, dirty, zeros
 from neuron_catalog.models.fills import make_inputs
@@ -39,13 +37,15 @@ from neuron_catalog.models.wrappers.stepwise import (
     CACHE_OF_STATES,
     FACTOR,
     STEPS,
+    CachedGraph,
+    empty_states,
     last_position,
     part_named,
     part_of,
     positions_of,
-    sized,
     stepwise_trial,
 )
+from neuron_catalog.parts import STATE, Part
 
 ATTENTION: dict[Layout, type[Written]] = {"written": Written, "shifted": Shifted}
 CACHE_ARGUMENTS = ("past_key_values", "cache_params")
@@ -59,19 +59,15 @@ NEXT_IDS = "next_ids"
 """What the tokens after the prompt are called in a trial."""
 
 
-class CausalCacheGraph(nn.Module):
+class CausalCacheGraph(CachedGraph):
     """The functions of a decoder. What it keeps between two tokens is found by reading one prompt."""
 
     def __init__(self, model: nn.Module, plan: Plan, layout: Layout) -> None:
-        super().__init__()
-        self.model = model
-        self._inputs = tuple(tensor.name for tensor in plan.inputs)
-        self._arguments = {**fixed_arguments(plan), "use_cache": True, "return_dict": True}
-        self._accepted = frozenset(inspect.signature(model.forward).parameters)
+        super().__init__(model, plan, plan.inputs)
         self._cache_argument = self._cache_argument_of(model)
         self._layout = layout
-        self._slots: tuple[Slot, ...] = ()
         self._shapes = self._find_slots(plan)
+        self._slots = tuple(self._shapes)
 
     def prefill(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Read a prompt; its states are written over those given, at the left or the right end."""
@@ -97,17 +93,7 @@ class CausalCacheGraph(nn.Module):
 
     def states(self, plan: Plan, rows: int) -> dict[str, Tensor]:
         """Return empty states for a plan, by name."""
-        length = plan.axes["sequence_length"]
-        sizes = {
-            f"past.{slot.name}": sized(shape, rows, None if slot.is_recurrent else length)
-            for slot, shape in zip(self._slots, self._shapes, strict=True)
-        }
-        return {name: torch.zeros(size) for name, size in sizes.items()}
-
-    @property
-    def _config(self) -> PretrainedConfig:
-        config: Any = self.model.config
-        return config.get_text_config(decoder=True)
+        return empty_states(self._shapes, rows, plan.axes["sequence_length"])
 
     def _beside(self, states: tuple[Tensor, ...]) -> zip[tuple[Slot, Tensor]]:
         return zip(self._slots, states, strict=True)
@@ -121,17 +107,17 @@ class CausalCacheGraph(nn.Module):
             "Name the wrapper forward for this task in the architecture's YAML.",
         )
 
-    def _find_slots(self, plan: Plan) -> list[tuple[int, ...]]:
+    def _find_slots(self, plan: Plan) -> dict[Slot, tuple[int, ...]]:
         cache = cache_of(self._config, Recording)
         with torch.no_grad():
             self._read(make_inputs(plan, 0, "full"), cache)
-        self._slots = tuple(slots_of(cache))
-        if self._layout == "written" and any(slot.is_recurrent for slot in self._slots):
+        shapes = {slot: tuple(slot.read(cache).shape) for slot in slots_of(cache)}
+        if self._layout == "written" and any(slot.is_recurrent for slot in shapes):
             raise CompileError(
                 "The model has recurrent layers, which would read what fills up a prompt on its right.",
                 "Name the wrapper shifted-cache for this task in the architecture's YAML.",
             )
-        return [tuple(slot.read(cache).shape) for slot in self._slots]
+        return shapes
 
     def _read(self, named: Mapping[str, Tensor], cache: Cache) -> Tensor:
         """Return the scores after the last token that the mask shows."""
@@ -182,7 +168,7 @@ class CausalCacheWrapper(Wrapper):
                     for reach in self.reaches(plan)
                 ),
             ):
-                states = tuple(each for each in inputs if each.startswith("past."))
+                states = tuple(each for each in inputs if each.startswith(STATE))
                 setattr(module, name, function)
                 examples[name] = tuple(inputs.values())
                 parts[name] = part_of(name, inputs, ("logits", *states))

@@ -6,18 +6,16 @@ one token of the answer more. The oracle is the plain model without any cache.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PretrainedConfig
 from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import ModelOutput
 
-from neuron_catalog.manifest import InputTensor, Part, Plan
+from neuron_catalog.manifest import InputTensor, Plan
 from neuron_catalog.models.arguments import fixed_arguments
 from neuron_catalog.models.continuation import AnsweredText, Function, MakeStates, dirty, zeros
 from neuron_catalog.models.fills import Inputs, Pattern, make_inputs
@@ -37,26 +35,24 @@ from neuron_catalog.models.wrappers.stepwise import (
     CACHE_LAYERS,
     FACTOR,
     STEPS,
+    CachedGraph,
+    empty_states,
     last_position,
     part_named,
     part_of,
     positions_of,
-    sized,
 )
+from neuron_catalog.parts import STATE, Part
 
 ANSWER = "decoder_input_ids"
 HIDDEN = "encoder_last_hidden_state"
 
 
-class EncoderDecoderGraph(nn.Module):
+class EncoderDecoderGraph(CachedGraph):
     """The functions of an encoder and a decoder. What is kept is found by reading one input."""
 
     def __init__(self, model: nn.Module, plan: Plan) -> None:
-        super().__init__()
-        self.model = model
-        self._inputs = tuple(tensor.name for tensor in encoder_inputs(plan))
-        self._arguments = {**fixed_arguments(plan), "use_cache": True, "return_dict": True}
-        self._accepted = frozenset(inspect.signature(model.forward).parameters)
+        super().__init__(model, plan, encoder_inputs(plan))
         self._own: tuple[Slot, ...] = ()
         self._cross: tuple[Slot, ...] = ()
         self._fields: tuple[str, ...] = ()
@@ -107,11 +103,7 @@ class EncoderDecoderGraph(nn.Module):
         mask[:, -1] = 0
         again = {**{name: value for name, value in read.items() if name == "attention_mask"}, **encoded}
         kept = {name: value.repeat_interleave(beams, 0) for name, value in again.items() if name != HIDDEN}
-        lengths = {slot: None if slot.is_recurrent else length for slot in self._own}
-        own = {
-            f"past.{slot.name}": torch.zeros(sized(self._shapes[slot], rows, lengths[slot]))
-            for slot in self._own
-        }
+        own = empty_states(self._shapes, rows, length)
         ids = torch.zeros(rows, 1, dtype=torch.int64)
         return {ANSWER: ids, "decoder_attention_mask": mask, **kept, **own}
 
@@ -120,11 +112,6 @@ class EncoderDecoderGraph(nn.Module):
         """What the outputs of `encode` are called."""
         fields = (f"encoder.{name}" for name in self._fields)
         return [HIDDEN, *fields, *(f"cross.{slot.name}" for slot in self._cross)]
-
-    @property
-    def _config(self) -> PretrainedConfig:
-        config: Any = self.model.config
-        return config.get_text_config(decoder=True)
 
     def _recorder(self) -> EncoderDecoderCache:
         return EncoderDecoderCache(cache_of(self._config, Recording), cache_of(self._config, Recording))
@@ -186,7 +173,7 @@ class EncoderDecoderCacheWrapper(Wrapper):
             with torch.no_grad():
                 encoded = dict(zip(module.encoded, module.encode(*read.values()), strict=True))
             token = module.token(plan, read, encoded)
-            own = tuple(name for name in token if name.startswith("past."))
+            own = tuple(name for name in token if name.startswith(STATE))
             for name, function, inputs, outputs in (
                 (encode_name(plan), module.encode, read, tuple(encoded)),
                 (decode_name(plan), module.decode, token, ("logits", *own)),

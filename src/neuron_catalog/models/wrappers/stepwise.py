@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import PretrainedConfig
 
-from neuron_catalog.manifest import InputTensor, OutputTensor, Part, PartTensor, Plan
+from neuron_catalog.manifest import InputTensor, OutputTensor, Plan
+from neuron_catalog.models.arguments import fixed_arguments
 from neuron_catalog.models.fitting import resized
-from neuron_catalog.models.wrappers.layers import SEQUENCE_DIM
+from neuron_catalog.models.wrappers.layers import SEQUENCE_DIM, Slot
+from neuron_catalog.parts import STATE, Part, PartTensor
+
+
+class CachedGraph(nn.Module):
+    """What the functions with a cache have in common: a model, and what its forward is always given."""
+
+    def __init__(self, model: nn.Module, plan: Plan, inputs: Iterable[InputTensor]) -> None:
+        super().__init__()
+        self.model = model
+        self._inputs = tuple(tensor.name for tensor in inputs)
+        self._arguments = {**fixed_arguments(plan), "use_cache": True, "return_dict": True}
+        self._accepted = frozenset(inspect.signature(model.forward).parameters)
+
+    @property
+    def _config(self) -> PretrainedConfig:
+        """The config of the decoder."""
+        config: Any = self.model.config
+        return config.get_text_config(decoder=True)
+
+
+def empty_states(shapes: Mapping[Slot, tuple[int, ...]], rows: int, length: int) -> dict[str, Tensor]:
+    """Return states by name, for so many rows and positions in the cache."""
+    return {
+        f"{STATE}{slot.name}": torch.zeros(_sized(shape, rows, None if slot.is_recurrent else length))
+        for slot, shape in shapes.items()
+    }
+
 
 STEPS = 8
 """How many tokens a trial takes after the prompt, if the cache has room for them."""
@@ -40,7 +71,7 @@ def last_position(mask: Tensor) -> Tensor:
     return (mask * torch.arange(mask.shape[1])).amax().reshape(1)
 
 
-def sized(shape: tuple[int, ...], rows: int, length: int | None) -> tuple[int, ...]:
+def _sized(shape: tuple[int, ...], rows: int, length: int | None) -> tuple[int, ...]:
     """Return the shape of a state with other rows, and another number of positions if it has any."""
     whole = [rows, *shape[1:]]
     if length is not None:
