@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from neuron_catalog.schema.documents import DOCUMENTS
+from neuron_catalog.schema.kinds import DOCUMENTS
 
 ROOT = Path(__file__).resolve().parents[1]
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))

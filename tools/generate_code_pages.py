@@ -18,7 +18,7 @@ from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.catalog.loader import kind_of, load
 from neuron_catalog.catalog.source import read_yaml
 from neuron_catalog.errors import CatalogError, Finding
-from neuron_catalog.schema.documents import DOCUMENTS
+from neuron_catalog.schema.kinds import DOCUMENTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "codes"

@@ -34,6 +34,8 @@ class InputTensor(Record):
     """Example ids are drawn from 0 (inclusive) to this number (exclusive)."""
     pad: int | None = None
     """What a short input is filled up with; None if it must match exactly."""
+    default: int | None = None
+    """The value of all entries where a caller gives none; an input without it must be given."""
     ends_with: int | None = None
     """The id at the end of each row's real tokens, if there must be one."""
     placeholder: int | None = None

@@ -15,7 +15,7 @@ from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.catalog.loader import load
 from neuron_catalog.catalog.source import read_yaml
 from neuron_catalog.errors import CatalogError
-from neuron_catalog.schema.documents import DOCUMENTS
+from neuron_catalog.schema.kinds import DOCUMENTS
 
 BAD = Path(__file__).parents[1] / "bad_catalog"
 TEXTS = sorted(BAD.glob("yaml/*.yaml"))

@@ -7,7 +7,7 @@ import pydantic
 import pytest
 
 from neuron_catalog.catalog.loader import load
-from neuron_catalog.schema.documents import DOCUMENTS
+from neuron_catalog.schema.kinds import DOCUMENTS
 from neuron_catalog.schema.words import Strict
 
 EVERY_KEY = Path(__file__).parents[1] / "schema" / "every_key"

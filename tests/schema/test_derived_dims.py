@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from neuron_catalog.plan.dims import FORMULAS
+from neuron_catalog.plan.formulas import FORMULAS
 from neuron_catalog.schema.words import DERIVED_DIMS
 
 

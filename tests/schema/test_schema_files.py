@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from neuron_catalog.schema.documents import DOCUMENTS
+from neuron_catalog.schema.kinds import DOCUMENTS
 
 ROOT = Path(__file__).parents[2]
 

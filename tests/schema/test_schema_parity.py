@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from neuron_catalog.catalog.loader import kind_of
 from neuron_catalog.catalog.source import read_yaml
-from neuron_catalog.schema.documents import DOCUMENTS
+from neuron_catalog.schema.kinds import DOCUMENTS
 
 ROOT = Path(__file__).parents[2]
 BAD = Path(__file__).parents[1] / "bad_catalog"

@@ -16,7 +16,7 @@ from neuron_catalog.catalog.selection import axes_in_use, dims_of_constant, has_
 from neuron_catalog.errors import RequestError
 from neuron_catalog.plan.dims import Dims
 from neuron_catalog.schema.documents import Architecture, Family
-from neuron_catalog.schema.tensors import Output, PerLayer
+from neuron_catalog.schema.tensors import Output, PerLayer, Repeated, shape_of
 from neuron_catalog.schema.words import DERIVED_DIMS, OPEN_SIZES
 
 TINY_AXES = {
@@ -120,7 +120,8 @@ def families_for(anatomy: Anatomy, catalog: Catalog) -> Iterator[Family]:
             len(inputs - taken),
         )
 
-    yield from sorted(filter(fits, catalog.families.values()), key=rank)
+    own = (family for family in catalog.families.values() if not family.for_components)
+    yield from sorted(filter(fits, own), key=rank)
 
 
 def _senses(head: Head) -> set[str]:
@@ -195,7 +196,9 @@ def with_axes(draft: Draft, catalog: Catalog) -> Draft:
     family = catalog.families[draft.family]
     aliases = catalog.normalized_configs[draft.normalized_config]
     used = _axes(draft, catalog)
-    mandatory = tuple(axis for axis in family.axes if axis in used and not has_default(axis, family, aliases))
+    mandatory = tuple(
+        axis for axis in family.axes if axis in used and not has_default(axis, family.axes, aliases)
+    )
     sizes = TINY_AXES | draft.tiny["axes"]
     sizes = {axis: sizes[axis] for axis in mandatory}
     return replace(draft, mandatory_axes=mandatory, tiny={**draft.tiny, "axes": sizes})
@@ -244,7 +247,7 @@ def _best_alias_set(catalog: Catalog, family: Family, inputs: Iterable[str], con
 def _dims_of(family: Family, name: str) -> list[str]:
     tensor = family.inputs[name]
     held = [tensor.holds.id, tensor.holds.times] if tensor.holds else []
-    return [*tensor.shape, *([tensor.below] if tensor.below else []), *held]
+    return [*tensor.shape, *tensor.bounds, *held]
 
 
 def _ids_of(family: Family, name: str) -> list[str]:
@@ -257,6 +260,8 @@ def _ids_of(family: Family, name: str) -> list[str]:
 def _all_dims(output: Output) -> set[str]:
     if isinstance(output, PerLayer):
         return {*output.per_layer, output.layers}
+    if isinstance(output, Repeated):
+        return {*output.shape}
     shapes = output.values() if isinstance(output, Mapping) else [output]
     return {dim for shape in shapes for dim in shape}
 
@@ -264,9 +269,7 @@ def _all_dims(output: Output) -> set[str]:
 def _outputs(family: Family, task: str, dims: Dims, axes: set[str]) -> Iterator[str]:
     foreign = set(family.axes) - axes
     for name, output in family.outputs.items():
-        if isinstance(output, PerLayer):
-            continue
-        shape = output.get(task) if isinstance(output, Mapping) else output
+        shape = shape_of(output, task)
         if shape is not None and not foreign & set(shape) and _known(shape, family, dims):
             yield name
 

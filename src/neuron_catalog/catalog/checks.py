@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from neuron_catalog.catalog.loader import Entry
 from neuron_catalog.catalog.names import Surroundings, named_after, renamed, unknown
 from neuron_catalog.catalog.selection import axes_in_use, dims_of_constant, has_default
 from neuron_catalog.catalog.source import YamlPath
 from neuron_catalog.errors import Finding, nearest
+from neuron_catalog.schema.components import Component, Pipeline
 from neuron_catalog.schema.conditions import ConfigAbove, ConfigEquals, ConfigIsSet, TaskIs, When, all_of
 from neuron_catalog.schema.documents import Architecture, Family, TasksFile
-from neuron_catalog.schema.tensors import ConditionalInput, PerLayer
-from neuron_catalog.schema.words import DERIVED_DIMS, OPEN_SIZES
+from neuron_catalog.schema.tensors import ConditionalInput, PerLayer, shape_of
+from neuron_catalog.schema.words import DERIVED_DIMS, MEMBER_DIMS, OPEN_SIZES, SERIES
 
 
 def check_tasks(entry: Entry[TasksFile]) -> Iterator[Finding]:
@@ -29,9 +30,21 @@ def check_tasks(entry: Entry[TasksFile]) -> Iterator[Finding]:
 
 def check_architecture(entry: Entry[Architecture], around: Surroundings) -> Iterator[Finding]:
     """Check an architecture against its family, its normalized config and the tasks."""
+    if entry.source.path.stem != entry.document.architecture:
+        yield renamed(entry, "architecture", entry.document.architecture)
+    yield from _check_library(entry, around)
+    yield from _check_selection(entry, around)
+
+
+def check_component(entry: Entry[Component], around: Surroundings) -> Iterator[Finding]:
+    """Check a component against its family and its normalized config."""
+    if entry.source.path.stem != entry.document.component:
+        yield renamed(entry, "component", entry.document.component)
+    yield from _check_selection(entry, around)
+
+
+def _check_selection(entry: Selected, around: Surroundings) -> Iterator[Finding]:
     architecture, source = entry.document, entry.source
-    if source.path.stem != architecture.architecture:
-        yield renamed(entry, "architecture", architecture.architecture)
     for key, known in (
         ("family", around.families),
         ("normalized_config", around.normalized_configs),
@@ -49,8 +62,13 @@ def check_architecture(entry: Entry[Architecture], around: Surroundings) -> Iter
         concerned: YamlPath = ("requires", package, "tasks")
         yield from unknown(entry, concerned, bound.tasks, architecture.tasks, "task of this architecture")
     yield from _listed_twice(entry)
-    yield from _check_library(entry, around)
     family = around.families.get(architecture.family)
+    if family is not None and family.for_components != isinstance(architecture, Component):
+        message = (
+            f"family {family.family} is for {'components' if family.for_components else 'architectures'}"
+        )
+        yield source.finding(("family",), "NC314", message, "name another one")
+        return
     aliases = around.normalized_configs.get(architecture.normalized_config)
     if family is not None and aliases is not None:
         names = [
@@ -62,6 +80,19 @@ def check_architecture(entry: Entry[Architecture], around: Surroundings) -> Iter
         if not names:  # else the axes in use are not known, and one typo would give many findings
             yield from _check_axes(entry, family, aliases)
         yield from _check_promises(entry, family)
+
+
+Selected = Entry[Architecture] | Entry[Component]
+
+
+def _place(task: str) -> YamlPath:
+    """Return where the outputs of a task stand; a component has no task."""
+    return ("tasks", task) if task else ("outputs",)
+
+
+def _origins(series: str | None) -> tuple[str, ...]:
+    """Return the sizes that those of a series' members are computed from."""
+    return SERIES[series][0] if series else ()
 
 
 def _check_library(entry: Entry[Architecture], around: Surroundings) -> Iterator[Finding]:
@@ -81,65 +112,58 @@ def _check_library(entry: Entry[Architecture], around: Surroundings) -> Iterator
             )
 
 
-def _check_tasks_and_outputs(
-    entry: Entry[Architecture], family: Family, around: Surroundings
-) -> Iterator[Finding]:
-    yield from unknown(entry, ("tasks",), entry.document.tasks, around.tasks, "task")
+def _check_tasks_and_outputs(entry: Selected, family: Family, around: Surroundings) -> Iterator[Finding]:
+    if isinstance(entry.document, Architecture):
+        yield from unknown(entry, ("tasks",), entry.document.tasks, around.tasks, "task")
     for task, outputs in entry.document.tasks.items():
-        where: YamlPath = ("tasks", task)
+        where = _place(task)
         yield from unknown(entry, where, outputs, family.outputs, "output")
         for position, name in enumerate(outputs):
             output = family.outputs.get(name)
             if isinstance(output, PerLayer):
                 message = f"{name} is given for --{output.option} and cannot be selected"
                 yield entry.source.finding((*where, position), "NC303", message, "remove it")
-            if isinstance(output, Mapping) and task not in output and task in around.tasks:
-                message = f"family {family.family} gives {name} no shape for {task}"
+            if isinstance(output, Mapping) and task not in output and (task in around.tasks or not task):
+                message = f"family {family.family} gives {name} no shape for {task or 'a component'}"
                 fix = f"it has shapes for: {', '.join(sorted(output))}"
                 yield entry.source.finding((*where, position), "NC303", message, fix)
 
 
-def _check_inputs(
-    entry: Entry[Architecture], family: Family, aliases: Mapping[str, str]
-) -> Iterator[Finding]:
+def _check_inputs(entry: Selected, family: Family, aliases: Mapping[str, str]) -> Iterator[Finding]:
     for position, use in enumerate(entry.document.inputs):
         where: YamlPath = ("inputs", position)
         name = use.name if isinstance(use, ConditionalInput) else use
         yield from unknown(entry, where, [name], family.inputs, "input")
         if isinstance(use, ConditionalInput):
-            yield from _check_when(entry, (*where, "when"), use.when, aliases)
+            yield from check_when(entry, (*where, "when"), use.when, aliases, entry.document.tasks)
     yield from unknown(entry, ("constants",), entry.document.constants, family.constants, "constant")
 
 
-def _check_dims(entry: Entry[Architecture], family: Family, aliases: Mapping[str, str]) -> Iterator[Finding]:
+def _check_dims(entry: Selected, family: Family, aliases: Mapping[str, str]) -> Iterator[Finding]:
     """Check that the normalized config knows every size that the selected tensors need."""
     architecture = entry.document
-    known = {*family.axes, *aliases, *OPEN_SIZES, "_", "..."}
+    known = {*family.axes, *aliases, *OPEN_SIZES, *MEMBER_DIMS, "_", "..."}
     needed: dict[YamlPath, Iterable[str]] = {}
     for position, use in enumerate(architecture.inputs):
         name = use.name if isinstance(use, ConditionalInput) else use
         if tensor := family.inputs.get(name):
-            below = [tensor.below] if tensor.below else []
-            needed["inputs", position] = [*tensor.shape, *below]
+            needed["inputs", position] = [*tensor.shape, *tensor.bounds, *_origins(tensor.for_each)]
     for task, outputs in architecture.tasks.items():
         for position, name in enumerate(outputs):
-            output = family.outputs.get(name, ())
-            if not isinstance(output, PerLayer):
-                shape = output.get(task, ()) if isinstance(output, Mapping) else output
-                needed["tasks", task, position] = shape
+            needed[*_place(task), position] = shape_of(family.outputs.get(name, ()), task) or ()
     for position, name in enumerate(architecture.constants):
         if constant := family.constants.get(name):
             needed["constants", position] = dims_of_constant(constant)
     for where, dims in needed.items():
         for dim in dims:
-            lacking = [key for key in DERIVED_DIMS.get(dim, (dim,)) if key not in known]
+            lacking = [key for key in DERIVED_DIMS.get(dim, (dim,)) if not {key, dim} & known]
             for key in lacking:
                 message = f"normalized config {architecture.normalized_config} has no {key}, needed for this"
                 fix = "add the key, or name another normalized config"
                 yield entry.source.finding(where, "NC313", message, fix)
 
 
-def _listed_twice(entry: Entry[Architecture]) -> Iterator[Finding]:
+def _listed_twice(entry: Selected) -> Iterator[Finding]:
     """A list says what there is; saying it twice is a slip."""
     architecture = entry.document
     inputs = [use.name if isinstance(use, ConditionalInput) else use for use in architecture.inputs]
@@ -148,7 +172,7 @@ def _listed_twice(entry: Entry[Architecture]) -> Iterator[Finding]:
         ("constants",): architecture.constants,
         ("mandatory_axes",): architecture.mandatory_axes,
         ("limits",): [limit.axis for limit in architecture.limits],
-        **{("tasks", task): outputs for task, outputs in architecture.tasks.items()},
+        **{_place(task): outputs for task, outputs in architecture.tasks.items()},
     }
     for where, names in lists.items():
         seen: set[str] = set()
@@ -158,18 +182,19 @@ def _listed_twice(entry: Entry[Architecture]) -> Iterator[Finding]:
             seen.add(name)
 
 
-def _check_axes(entry: Entry[Architecture], family: Family, aliases: Mapping[str, str]) -> Iterator[Finding]:
+def _check_axes(entry: Selected, family: Family, aliases: Mapping[str, str]) -> Iterator[Finding]:
     architecture, source = entry.document, entry.source
     yield from unknown(entry, ("mandatory_axes",), architecture.mandatory_axes, family.axes, "axis")
     used = axes_in_use(architecture, family, aliases)
     for position, name in enumerate(architecture.mandatory_axes):
         if name in family.axes and name not in used:
-            message = f"no task of {architecture.architecture} has the axis {name}"
+            what = "no task of " if isinstance(architecture, Architecture) else "no tensor of "
+            message = f"{what}{architecture.name} has the axis {name}"
             yield source.finding(("mandatory_axes", position), "NC304", message, "remove it")
     misspelt = set(architecture.mandatory_axes) - set(family.axes)
     for name in sorted(used - set(architecture.mandatory_axes)):
         tasks = (t for t in architecture.tasks if name in axes_in_use(architecture, family, aliases, t))
-        known_default = all(has_default(name, family, aliases, task) for task in tasks)
+        known_default = all(has_default(name, family.axes, aliases, task) for task in tasks)
         if not known_default and not nearest(name, misspelt).startswith("did"):
             message = f"axis {name} is used and has no default, but is not listed"
             yield source.finding(("mandatory_axes",), "NC304", message, "add it")
@@ -189,7 +214,7 @@ def _check_axes(entry: Entry[Architecture], family: Family, aliases: Mapping[str
             yield from unknown(entry, (*where, key), [dim], known, "dim")
 
 
-def _check_promises(entry: Entry[Architecture], family: Family) -> Iterator[Finding]:
+def _check_promises(entry: Selected, family: Family) -> Iterator[Finding]:
     architecture, source = entry.document, entry.source
     looser = architecture.atol is not None and architecture.atol > family.atol
     if looser and architecture.atol_reason is None:
@@ -203,10 +228,14 @@ def _check_promises(entry: Entry[Architecture], family: Family) -> Iterator[Find
         yield from unknown(entry, where, deviation.tasks, architecture.tasks, "task of this architecture")
 
 
-def _check_when(
-    entry: Entry[Architecture], where: YamlPath, when: When | None, aliases: Mapping[str, str]
+def check_when(
+    entry: Selected | Entry[Pipeline],
+    where: YamlPath,
+    when: When | None,
+    aliases: Mapping[str, str],
+    tasks: Collection[str] = (),
 ) -> Iterator[Finding]:
-    tasks = entry.document.tasks
+    """Check that a condition can hold, and that the config has what it asks for."""
     named = sorted({condition.task for condition in all_of(when) if isinstance(condition, TaskIs)})
     if len(named) > 1:
         message = f"the condition never holds: a task is not both {' and '.join(named)}"

@@ -11,13 +11,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pydantic
 from pydantic import BaseModel, ConfigDict
 
 from neuron_catalog.catalog.tiers import Tier
 from neuron_catalog.errors import CatalogError, Finding
-from neuron_catalog.schema.documents import Architecture, Family, Task
+from neuron_catalog.schema.components import Pipeline, Selection
+from neuron_catalog.schema.documents import Family, Task
 
 Key = tuple[str, str, tuple[tuple[str, str], ...]]
 """Task, backend, and the versions of packages."""
@@ -28,7 +30,8 @@ class Evidence(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task: str
+    task: str = ""
+    """A task of an architecture, or a use of a pipeline; empty for a component."""
     backend: str
     tier: Tier
     versions: dict[str, str]
@@ -55,20 +58,37 @@ def key(task: str, backend: str, versions: Mapping[str, str]) -> Key:
     return task, backend, tuple(sorted(versions.items()))
 
 
+UNDECISIVE = {"summary", "checkpoint", "requires", "known_issues"}
+"""What a definition says without deciding what is run: prose, and the bounds of versions."""
+
+
 def definition_digest(
-    architecture: Architecture, family: Family, aliases: Mapping[str, str], tasks: Mapping[str, Task]
+    architecture: Selection, family: Family, aliases: Mapping[str, str], tasks: Mapping[str, Task]
 ) -> str:
     """Return the digest of all that decides what is run; prose and the bounds of versions do not.
 
     Defaults are left out too, so that a new key of the format leaves what was recorded without it standing.
     """
-    undecisive = {"summary", "checkpoint", "requires", "known_issues"}
     said = {
-        "architecture": architecture.model_dump(mode="json", exclude=undecisive, exclude_defaults=True),
-        "family": family.model_dump(mode="json", exclude=undecisive, exclude_defaults=True),
+        "architecture": architecture.model_dump(mode="json", exclude=UNDECISIVE, exclude_defaults=True),
+        "family": family.model_dump(mode="json", exclude=UNDECISIVE, exclude_defaults=True),
         "normalized_config": dict(aliases),
-        "auto_classes": {name: tasks[name].auto_class for name in architecture.tasks},
+        "auto_classes": {name: tasks[name].auto_class for name in architecture.tasks if name in tasks},
     }
+    return _digest(said)
+
+
+def pipeline_digest(pipeline: Pipeline, aliases: Mapping[str, str], components: Mapping[str, str]) -> str:
+    """Return the digest of all that decides what is run of a pipeline; `components`: name → its own."""
+    said = {
+        "pipeline": pipeline.model_dump(mode="json", exclude=UNDECISIVE, exclude_defaults=True),
+        "normalized_config": dict(aliases),
+        "components": dict(components),
+    }
+    return _digest(said)
+
+
+def _digest(said: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from neuron_catalog.catalog.loader import Entry
 from neuron_catalog.catalog.names import Surroundings, renamed, unknown
 from neuron_catalog.catalog.source import YamlPath
 from neuron_catalog.errors import Finding
 from neuron_catalog.schema.documents import Family
-from neuron_catalog.schema.tensors import PerLayer
-from neuron_catalog.schema.words import CACHE_AXES, DERIVED_DIMS, OPEN_SIZES
+from neuron_catalog.schema.tensors import Axis, PerLayer, Repeated
+from neuron_catalog.schema.words import CACHE_AXES, DERIVED_DIMS, MEMBER_DIMS, OPEN_SIZES
 
 
 def check_family(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
@@ -18,7 +19,17 @@ def check_family(entry: Entry[Family], around: Surroundings) -> Iterator[Finding
     family, source = entry.document, entry.source
     if source.path.stem != family.family:
         yield renamed(entry, "family", family.family)
-    for name, axis in family.axes.items():
+    yield from check_axes(entry, family.axes, around)
+    yield from _check_wrappers(entry, around)
+    yield from _check_family_inputs(entry, around)
+    yield from _check_family_constants(entry, around)
+    yield from _check_family_outputs(entry, around)
+
+
+def check_axes(entry: Entry[Any], axes: Mapping[str, Axis], around: Surroundings) -> Iterator[Finding]:
+    """Check that each axis has a size to suggest or to take, and refers to what exists."""
+    source = entry.source
+    for name, axis in axes.items():
         if axis.suggest is None and axis.default is None:
             message = f"axis {name} needs suggest or default"
             yield source.finding(("axes", name), "NC311", message, "add one")
@@ -31,20 +42,16 @@ def check_family(entry: Entry[Family], around: Surroundings) -> Iterator[Finding
         yield from unknown(entry, ("axes", name, "only_for"), axis.only_for, around.tasks, "task")
         default = [axis.default] if isinstance(axis.default, str) else []
         known = around.config_keys | set(DERIVED_DIMS)
-        others = known | (set(family.axes) - {name})
+        others = known | (set(axes) - {name})
         yield from unknown(entry, ("axes", name, "default"), default, others, "axis or dim of a config")
         yield from unknown(entry, ("axes", name, "default_for"), axis.default_for, around.tasks, "task")
         for task, dim in axis.default_for.items():
             named = [dim] if isinstance(dim, str) else []
             place: YamlPath = ("axes", name, "default_for", task)
             yield from unknown(entry, place, named, others, "axis or dim of a config")
-        yield from unknown(entry, ("axes", name, "at_most"), _given(axis.at_most), family.axes, "axis")
+        yield from unknown(entry, ("axes", name, "at_most"), _given(axis.at_most), axes, "axis")
         factor: YamlPath = ("axes", name, "multiple_of")
         yield from unknown(entry, factor, _given(axis.multiple_of), known, "dim of a config")
-    yield from _check_wrappers(entry, around)
-    yield from _check_family_inputs(entry, around)
-    yield from _check_family_constants(entry, around)
-    yield from _check_family_outputs(entry, around)
 
 
 def _check_wrappers(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
@@ -80,7 +87,8 @@ def _check_family_inputs(entry: Entry[Family], around: Surroundings) -> Iterator
     for name, tensor in family.inputs.items():
         where: YamlPath = ("inputs", name)
         pads = tensor.pad if isinstance(tensor.pad, tuple) else ()
-        yield from unknown(entry, (*where, "shape"), tensor.shape, dims, "dim")
+        own = dims | (MEMBER_DIMS if tensor.for_each else frozenset())
+        yield from unknown(entry, (*where, "shape"), tensor.shape, own, "dim")
         yield from unknown(entry, (*where, "shape_for"), tensor.shape_for, around.tasks, "task")
         for task, shape in tensor.shape_for.items():
             yield from unknown(entry, (*where, "shape_for", task), shape, dims, "dim")
@@ -90,7 +98,7 @@ def _check_family_inputs(entry: Entry[Family], around: Surroundings) -> Iterator
         if needed and not getattr(tensor, needed):
             message = f"fill {tensor.fill} of {name} needs the key {needed!r}"
             yield entry.source.finding((*where, "fill"), "NC305", message)
-        yield from unknown(entry, (*where, "below"), _given(tensor.below), dims, "dim")
+        yield from unknown(entry, (*where, "below"), tensor.bounds, dims, "dim")
         yield from unknown(entry, (*where, "times"), _given(tensor.times), dims, "dim")
         yield from unknown(entry, (*where, "pad"), pads, config_keys, "normalized-config key")
         end = _given(tensor.ends_with)
@@ -114,6 +122,8 @@ def _check_family_outputs(entry: Entry[Family], around: Surroundings) -> Iterato
             yield from unknown(entry, (*where, "per_layer"), _closed(output.per_layer), known, "dim")
             yield from unknown(entry, (*where, "layers"), [output.layers], dims, "dim")
             yield from unknown(entry, (*where, "only_for"), output.only_for, around.tasks, "task")
+        elif isinstance(output, Repeated):
+            yield from unknown(entry, (*where, "shape"), output.shape, known | MEMBER_DIMS, "dim")
         elif isinstance(output, Mapping):
             yield from unknown(entry, where, output, around.tasks, "task")
             for task, shape in output.items():

@@ -11,7 +11,7 @@ from neuron_catalog.errors import RequestError
 PATH_VARIABLE = "NEURON_CATALOG_PATH"
 
 TOP_FILES = ("tasks.yaml", "normalized_configs.yaml")
-LEVELS = ("families", "architectures")
+LEVELS = ("families", "components", "pipelines", "architectures")
 """The folders of a catalog that hold one file for each name."""
 
 

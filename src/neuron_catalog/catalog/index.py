@@ -1,129 +1,32 @@
-"""The catalog: every task, family and architecture by name, from one or more folders.
-
-Folders in front win: a name defined there hides the same name further back, as a whole. Files are read
-when they are asked for, so one broken file does not keep the others from being used.
-"""
+"""The catalog: what its documents say about tasks, inputs, sizes and evidence, asked for by name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from neuron_catalog.catalog.checks import (
-    check_architecture,
-    check_tasks,
-)
-from neuron_catalog.catalog.families import LazyFamilies, raise_if_any
+from neuron_catalog.catalog.checks import check_architecture, check_component, check_tasks
 from neuron_catalog.catalog.family_checks import check_family
-from neuron_catalog.catalog.folders import catalog_folders, files_in, front_most, require_folders
-from neuron_catalog.catalog.loader import Entry, kind_of, load
+from neuron_catalog.catalog.folders import catalog_folders, files_in
+from neuron_catalog.catalog.loader import kind_of, load
 from neuron_catalog.catalog.names import Surroundings, named_after
+from neuron_catalog.catalog.pipeline_checks import check_pipeline
 from neuron_catalog.catalog.selection import axes_in_use, selected_inputs
+from neuron_catalog.catalog.shelf import raise_if_any
+from neuron_catalog.catalog.shelves import Shelves
 from neuron_catalog.catalog.tiers import Tier, highest
 from neuron_catalog.errors import CatalogError, Finding, RequestError, nearest
-from neuron_catalog.schema.documents import (
-    Architecture,
-    Family,
-    NormalizedConfigsFile,
-    Task,
-    TasksFile,
-)
-from neuron_catalog.schema.words import Library, Strict
+from neuron_catalog.schema.components import NO_TASK, Component, Pipeline
+from neuron_catalog.schema.documents import Architecture, Family, NormalizedConfigsFile, TasksFile
+from neuron_catalog.schema.words import Library
 
 if TYPE_CHECKING:
     from neuron_catalog.catalog.evidence import Evidence
 
-D = TypeVar("D", bound=Strict)
 
-
-class Catalog:
-    """All documents by name. Build one with `load_catalog`."""
-
-    def __init__(self, folders: Iterable[Path]) -> None:
-        self.folders = tuple(folders)
-        require_folders(self.folders)
-        self._architectures: dict[str, Entry[Architecture]] = {}
-
-    @cached_property
-    def _files(self) -> Mapping[str, Path]:
-        """Return architecture name → its file; the front-most folder wins."""
-        return self._named_files("architectures")
-
-    def _named_files(self, kind: str) -> dict[str, Path]:
-        found = front_most(self.folders, kind)
-        return {name: self.folders[position] / kind / f"{name}.yaml" for name, position in found.items()}
-
-    def _top_level(self, name: str, model: type[D]) -> Iterator[Entry[D]]:
-        """Yield the files called `name`, back-most folder first."""
-        for folder in reversed(self.folders):
-            if (folder / name).is_file():
-                yield load(folder / name, model)
-
-    @property
-    def is_editable(self) -> bool:
-        """Whether the front-most folder is a user's own or a checkout's, and not an installed package's."""
-        return self.folders[0] != Path(__file__).resolve().parents[1] / "_catalog"
-
-    @property
-    def architectures(self) -> tuple[str, ...]:
-        """The names of all architectures, sorted."""
-        return tuple(self._files)
-
-    @cached_property
-    def tasks(self) -> Mapping[str, Task]:
-        """Task name → task."""
-        merged: dict[str, Task] = {}
-        for entry in self._top_level("tasks.yaml", TasksFile):
-            raise_if_any(check_tasks(entry))
-            merged |= entry.document.tasks
-        return merged
-
-    @cached_property
-    def normalized_configs(self) -> Mapping[str, Mapping[str, str]]:
-        """Name of the alias set → canonical name → path in the Hugging Face config."""
-        merged: dict[str, Mapping[str, str]] = {}
-        for entry in self._top_level("normalized_configs.yaml", NormalizedConfigsFile):
-            merged |= entry.document.normalized_configs
-        return merged
-
-    @cached_property
-    def families(self) -> Mapping[str, Family]:
-        """Family name → family."""
-        around = Surroundings(self.tasks, {}, self.normalized_configs)
-        return LazyFamilies(self._named_files("families"), around)
-
-    def file_of(self, name: str) -> Path:
-        """Return the file that defines an architecture.
-
-        Raises:
-            RequestError: if the catalog has no such architecture.
-        """
-        if name not in self._files:
-            raise RequestError(
-                f"The catalog has no architecture {name!r}; {nearest(name, self.architectures)}",
-                "`neuron-catalog list` shows all; CONTRIBUTING.md shows how one YAML file adds another.",
-            )
-        return self._files[name]
-
-    def get(self, name: str) -> Architecture:
-        """Return an architecture, read and checked.
-
-        Raises:
-            RequestError: if the catalog has no such architecture.
-            CatalogError: if its file, or one that it refers to, is wrong.
-        """
-        path = self.file_of(name)
-        if name not in self._architectures:
-            entry = load(path, Architecture)
-            raise_if_any(check_architecture(entry, self._surroundings))
-            self._architectures[name] = entry
-        return self._architectures[name].document
-
-    @property
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(self.tasks, self.families, self.normalized_configs)
+class Catalog(Shelves):
+    """All documents by name, and what follows from them. Build one with `load_catalog`."""
 
     def serving(self, library: Library, model_type: str) -> str:
         """Return the name of the architecture that serves a model type of a library, if there is one.
@@ -135,7 +38,7 @@ class Catalog:
             return model_type
         prefix = named_after(library)
         special = f"{prefix}-{model_type}"
-        return special if special in self._files else prefix
+        return special if special in self._architectures else prefix
 
     def task_name(self, word: str) -> str:
         """Return the task that `word` names or is a synonym of.
@@ -212,14 +115,29 @@ class Catalog:
         """Return the name of the transformers class that builds an architecture's model for a task."""
         return self.get(name).model_classes.get(task) or self.tasks[task].auto_class
 
-    def definition(self, name: str) -> str:
-        """Return the digest of all that the catalog says about an architecture."""
-        from neuron_catalog.catalog.evidence import definition_digest
+    def rows(self, name: str) -> tuple[str, ...]:
+        """Return what is tested of a name: an architecture's tasks, a pipeline's uses, a component as such.
 
-        architecture = self.get(name)
-        family = self.families[architecture.family]
-        aliases = self.normalized_configs[architecture.normalized_config]
-        return definition_digest(architecture, family, aliases, self.tasks)
+        Raises:
+            RequestError: if the catalog has nothing of this name.
+        """
+        if name in self.pipelines:
+            return tuple(self.pipelines[name].uses)
+        return (NO_TASK,) if name in self.components else self.supported_tasks(name)
+
+    def definition(self, name: str) -> str:
+        """Return the digest of all that the catalog says about an architecture, component or pipeline."""
+        from neuron_catalog.catalog.evidence import definition_digest, pipeline_digest
+
+        if name in self.pipelines:
+            pipeline = self.pipelines[name]
+            aliases = self.normalized_configs[pipeline.normalized_config]
+            used = sorted({part.component for part in pipeline.parts.values()})
+            return pipeline_digest(pipeline, aliases, {each: self.definition(each) for each in used})
+        selection = self.components[name] if name in self.components else self.get(name)
+        family = self.families[selection.family]
+        aliases = self.normalized_configs[selection.normalized_config]
+        return definition_digest(selection, family, aliases, self.tasks)
 
     def evidence_file(self, name: str) -> Path:
         """Return where the recorded runs of an architecture lie: in the catalog that defines it."""
@@ -240,7 +158,7 @@ class Catalog:
     def tiers(self, name: str) -> dict[str, Tier]:
         """Return task → how far its support is proved."""
         runs = self.evidence(name)
-        return {task: highest(r.tier for r in runs if r.task == task) for task in self.supported_tasks(name)}
+        return {task: highest(r.tier for r in runs if r.task == task) for task in self.rows(name)}
 
     def files(self) -> tuple[Path, ...]:
         """Return every catalog file of every folder, hidden ones included."""
@@ -263,6 +181,10 @@ class Catalog:
         elif kind == "family":
             around = Surroundings(self.tasks, {}, self.normalized_configs)
             raise_if_any(check_family(load(path, Family), around))
+        elif kind == "component":
+            raise_if_any(check_component(load(path, Component), self._surroundings))
+        elif kind == "pipeline":
+            raise_if_any(check_pipeline(load(path, Pipeline), self._composed))
         elif kind == "tasks":
             raise_if_any(check_tasks(load(path, TasksFile)))
         else:

@@ -13,7 +13,7 @@ import pydantic
 
 from neuron_catalog.catalog.source import YamlFile, YamlPath, read_yaml
 from neuron_catalog.errors import CatalogError, Finding, nearest
-from neuron_catalog.schema.documents import DOCUMENTS, json_schema
+from neuron_catalog.schema.kinds import DOCUMENTS, json_schema
 from neuron_catalog.schema.words import SPELLINGS, Strict
 
 if TYPE_CHECKING:
@@ -30,6 +30,15 @@ class Entry(Generic[D]):
     source: YamlFile
 
 
+KINDS = {
+    "architectures": "architecture",
+    "families": "family",
+    "components": "component",
+    "pipelines": "pipeline",
+}
+"""Folder of a catalog → the kind of the files in it."""
+
+
 def kind_of(path: Path) -> str:
     """Tell the kind of a catalog file from its place.
 
@@ -39,10 +48,11 @@ def kind_of(path: Path) -> str:
     if path.name in ("tasks.yaml", "normalized_configs.yaml"):
         return path.stem
     folder = path.absolute().parent.name
-    if path.suffix == ".yaml" and folder in ("architectures", "families"):
-        return {"architectures": "architecture", "families": "family"}[folder]
+    if path.suffix == ".yaml" and folder in KINDS:
+        return KINDS[folder]
     message = "not a catalog file"
-    fix = "a catalog has architectures/*.yaml, families/*.yaml, tasks.yaml and normalized_configs.yaml"
+    folders = ", ".join(f"{folder}/*.yaml" for folder in KINDS)
+    fix = f"a catalog has {folders}, tasks.yaml and normalized_configs.yaml"
     raise CatalogError([Finding(path, 1, 1, "NC200", message, fix)])
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from neuron_catalog.catalog.loader import Entry
 from neuron_catalog.catalog.source import YamlPath
 from neuron_catalog.errors import Finding, nearest
-from neuron_catalog.schema.documents import Architecture, Family, Task, TasksFile
+from neuron_catalog.schema.components import Component
+from neuron_catalog.schema.documents import Family, Task
 from neuron_catalog.schema.words import Library
 
 
@@ -19,6 +21,7 @@ class Surroundings:
     tasks: Mapping[str, Task]
     families: Mapping[str, Family]
     normalized_configs: Mapping[str, Mapping[str, str]]
+    components: Mapping[str, Component] = field(default_factory=dict)
 
     @property
     def config_keys(self) -> set[str]:
@@ -26,7 +29,7 @@ class Surroundings:
         return set[str]().union(*self.normalized_configs.values())
 
 
-def renamed(entry: Entry[Architecture] | Entry[Family], key: str, name: str) -> Finding:
+def renamed(entry: Entry[Any], key: str, name: str) -> Finding:
     """Say that a file is not named after what it defines."""
     fix = f"name the file {name}.yaml"
     return entry.source.finding((key,), "NC301", f"the file name differs from {name!r}", fix)
@@ -38,7 +41,7 @@ def named_after(library: Library) -> str:
 
 
 def unknown(
-    entry: Entry[TasksFile] | Entry[Family] | Entry[Architecture],
+    entry: Entry[Any],
     where: YamlPath,
     names: Iterable[str],
     known: Iterable[str],

@@ -1,25 +1,26 @@
-"""What an architecture selects from its family, as far as that can be told without a config."""
+"""What an architecture or component selects from its family, as far as that can be told without a config."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping
 
-from neuron_catalog.schema.documents import Architecture, Family
+from neuron_catalog.schema.components import Selection
+from neuron_catalog.schema.documents import Family
 from neuron_catalog.schema.tensors import Axis, ConditionalInput, Constant
 from neuron_catalog.schema.words import CACHE_AXES, DERIVED_DIMS, WrapperName
 
 
 def axes_in_use(
-    architecture: Architecture, family: Family, aliases: Mapping[str, str], task: str | None = None
+    architecture: Selection, family: Family, aliases: Mapping[str, str], task: str | None = None
 ) -> set[str]:
     """Return the axes that matter in `task`, or in any task.
 
     These are the axes in the shapes of the selected inputs and in the selected constants, those of a cache,
     and the fixed ones that the config knows.
     """
-    tasks = [task] if task else list(architecture.tasks)
+    tasks = list(architecture.tasks) if task is None else [task]
     fixed = (name for name, axis in family.axes.items() if axis.fixed)
-    found = {name for name in fixed if has_default(name, family, aliases, task)}
+    found = {name for name in fixed if has_default(name, family.axes, aliases, task)}
     for each in tasks:
         for name in selected_inputs(architecture, family, each):
             tensor = family.inputs[name]
@@ -28,10 +29,10 @@ def axes_in_use(
                 *([tensor.holds.times] if tensor.holds else []),
                 *([tensor.times] if tensor.times else []),
             )
-            found |= set(_parts(dims)) & set(family.axes)
+            found |= _axes_of(dims, family)
         found |= set(CACHE_AXES.get(wrapper_of(architecture, family, each), ())) & set(family.axes)
         for name in selected_constants(architecture, family, each):
-            found |= set(_parts(dims_of_constant(family.constants[name]))) & set(family.axes)
+            found |= _axes_of(dims_of_constant(family.constants[name]), family)
     return {
         name
         for name in found
@@ -39,12 +40,12 @@ def axes_in_use(
     }
 
 
-def wrapper_of(architecture: Architecture, family: Family, task: str) -> WrapperName:
+def wrapper_of(architecture: Selection, family: Family, task: str) -> WrapperName:
     """Return the wrapper of a task: the architecture's word counts, then the family's."""
     return architecture.wrappers.get(task) or family.wrappers.get(task) or architecture.wrapper
 
 
-def selected_constants(architecture: Architecture, family: Family, task: str) -> tuple[str, ...]:
+def selected_constants(architecture: Selection, family: Family, task: str) -> tuple[str, ...]:
     """Return the constants that an architecture selects for a task, as far as the family defines them."""
     only_for = {n: family.constants[n].only_for for n in architecture.constants if n in family.constants}
     return tuple(name for name, tasks in only_for.items() if not tasks or task in tasks)
@@ -56,13 +57,13 @@ def dims_of_constant(constant: Constant) -> tuple[str, ...]:
     return (*(size for size in each if isinstance(size, str)), constant.times)
 
 
-def _parts(dims: Iterable[str]) -> Iterator[str]:
-    for dim in dims:
-        yield dim
-        yield from DERIVED_DIMS.get(dim, ())
+def _axes_of(dims: Collection[str], family: Family) -> set[str]:
+    """Return the axes among dims, and those that the others are computed from."""
+    own = {part for dim in dims if dim not in family.axes for part in DERIVED_DIMS.get(dim, ())}
+    return ({*dims} | own) & set(family.axes)
 
 
-def selected_inputs(architecture: Architecture, family: Family, task: str) -> tuple[str, ...]:
+def selected_inputs(architecture: Selection, family: Family, task: str) -> tuple[str, ...]:
     """Return the inputs that an architecture selects for a task; those with a condition count as selected.
 
     Names that the family does not define are left to the checks.
@@ -77,10 +78,12 @@ def default_of(axis: Axis, task: str | None) -> int | str | None:
     return axis.default if task is None else axis.default_for.get(task, axis.default)
 
 
-def has_default(axis: str, family: Family, aliases: Mapping[str, str], task: str | None = None) -> bool:
+def has_default(
+    axis: str, axes: Mapping[str, Axis], aliases: Mapping[str, str], task: str | None = None
+) -> bool:
     """Tell whether an axis has a size without the caller: a number, another axis, or a dim of the config."""
-    default = default_of(family.axes[axis], task)
-    known = {*aliases, *family.axes} - ({axis} - set(aliases))
+    default = default_of(axes[axis], task)
+    known = {*aliases, *axes} - ({axis} - set(aliases))
     if isinstance(default, str):
         return all(key in known for key in DERIVED_DIMS.get(default, (default,)))
     return default is not None

@@ -5,7 +5,7 @@ A wrong axis or option fails here, before any weight is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,21 +13,14 @@ from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.catalog.selection import wrapper_of
 from neuron_catalog.errors import RequestError
 from neuron_catalog.manifest import ConstantTensor, InputTensor, OutputTensor, Plan, Waiver
-from neuron_catalog.plan.axes import chosen_axes, refuse_size
+from neuron_catalog.plan.axes import chosen_axes, for_task, refuse_size, require_bounds
+from neuron_catalog.plan.conditions import hold
 from neuron_catalog.plan.dims import Dims
 from neuron_catalog.plan.grids import constants_of, require_multiples
-from neuron_catalog.schema.conditions import (
-    Condition,
-    ConfigAbove,
-    ConfigEquals,
-    ConfigIsSet,
-    OptionOn,
-    TaskIs,
-    all_of,
-)
-from neuron_catalog.schema.documents import Architecture, Family
-from neuron_catalog.schema.tensors import ConditionalInput, Input, PerLayer
-from neuron_catalog.schema.words import CACHE_AXES, OPEN_SIZES
+from neuron_catalog.schema.components import NO_TASK, Selection
+from neuron_catalog.schema.documents import Family
+from neuron_catalog.schema.tensors import ConditionalInput, Input, PerLayer, Repeated
+from neuron_catalog.schema.words import ARGUMENTS, CACHE_AXES, MEMBER_DIMS, OPEN_SIZES
 
 FLOAT_DTYPE = "float32"
 INTEGER_DTYPE = "int64"
@@ -54,28 +47,36 @@ def make_plan(catalog: Catalog, name: str, task: str, config: Any, choices: Choi
             config lacks a value that is needed.
         CatalogError: if the architecture's files are wrong.
     """
-    architecture = catalog.get(name)
-    family = catalog.families[architecture.family]
     task = catalog.supported_task(name, task)
-    from_config = Dims({}, catalog.normalized_configs[architecture.normalized_config], config)
-    axes = chosen_axes(architecture, family, task, from_config, choices.axes)
+    return _bound(catalog, catalog.get(name), task, config, choices)
+
+
+def make_component_plan(catalog: Catalog, name: str, config: Any, choices: Choices) -> Plan:
+    """Bind component `name` to its config and the sizes of a pipeline; see `make_plan`."""
+    return _bound(catalog, catalog.components[name], NO_TASK, config, choices)
+
+
+def _bound(catalog: Catalog, selection: Selection, task: str, config: Any, choices: Choices) -> Plan:
+    family = catalog.families[selection.family]
+    from_config = Dims({}, catalog.normalized_configs[selection.normalized_config], config)
+    axes = chosen_axes(selection, family, task, from_config, choices.axes)
     dims = replace(from_config, axes=axes)
-    wrapper = wrapper_of(architecture, family, task)
+    wrapper = wrapper_of(selection, family, task)
     reads_prompts = "prompt_length" in CACHE_AXES.get(wrapper, ())
-    binding = _Binding(architecture, family, task, dims, choices.options, reads_prompts)
+    binding = _Binding(selection, family, task, dims, choices.options, reads_prompts)
     binding.check_limits()
     inputs = binding.inputs()
-    arguments = {**architecture.forward_arguments, **dict.fromkeys(sorted(choices.options), True)}
+    arguments = {**selection.forward_arguments, **dict.fromkeys(binding.arguments, True)}
     if wrapper in CACHE_AXES:
         arguments.pop("use_cache", None)  # the wrapper decides
         _refuse_dynamic_batch(choices)
     return Plan(
-        architecture=name,
+        architecture=selection.name,
         task=task,
-        library=architecture.library,
-        model_class=catalog.model_class(name, task),
-        runtime_class=catalog.tasks[task].runtime_class,
-        attn_implementation=_attention(architecture, choices.options),
+        library=selection.library,
+        model_class=selection.model_classes.get(task) or catalog.tasks[task].auto_class,
+        runtime_class=catalog.tasks[task].runtime_class if task else "",
+        attn_implementation=_attention(selection, choices.options),
         wrapper=wrapper,
         forward_arguments=arguments,
         axes=dict(binding.dims.axes),
@@ -84,44 +85,40 @@ def make_plan(catalog: Catalog, name: str, task: str, config: Any, choices: Choi
         inputs=inputs,
         constants=binding.constants(),
         outputs=binding.outputs(),
-        cures=architecture.cures,
-        atol=choices.atol or architecture.atol or family.atol,
+        cures=selection.cures,
+        atol=choices.atol or selection.atol or family.atol,
         atol_from_caller=choices.atol is not None,
         waivers=binding.waivers(),
-        compiler=dict(architecture.compiler),
+        compiler=dict(selection.compiler),
     )
 
 
 @dataclass(frozen=True)
 class _Binding:
-    """An architecture and a task over known sizes."""
+    """An architecture and a task, or a component, over known sizes."""
 
-    architecture: Architecture
+    architecture: Selection
     family: Family
     task: str
     dims: Dims
     options: frozenset[str]
     reads_prompts: bool
     """Whether inputs are the beginning of a text, and the output is what follows it."""
+    member: int | None = None
+    """The number in a series of what is bound."""
 
     def check_limits(self) -> None:
-        require_multiples(self.architecture.architecture, self.family, self.dims)
-        for axis, size in self.dims.axes.items():
-            bound = self.family.axes[axis].at_most
-            if bound and bound in self.dims.axes and size > self.dims.axes[bound]:
-                raise RequestError(
-                    f"{axis} {size} is larger than {bound} {self.dims.axes[bound]}.",
-                    f"Use --{axis} {self.dims.axes[bound]} or less, or a larger --{bound}.",
-                )
+        require_multiples(self.architecture.name, self.family.axes, self.dims)
+        require_bounds(self.family.axes, self.dims.axes)
         for limit in self.architecture.limits:
             if limit.axis not in self.dims.axes:
                 continue  # another task's axis
             chosen = self.dims.axes[limit.axis]
             if limit.exactly and chosen != self.dims.size(limit.exactly):
-                refuse_size(self.architecture.architecture, limit.axis, chosen, self.dims.size(limit.exactly))
+                refuse_size(self.architecture.name, limit.axis, chosen, self.dims.size(limit.exactly))
             if limit.at_most and chosen > (largest := self.dims.size(limit.at_most)):
                 raise RequestError(
-                    f"{limit.axis} {chosen} is longer than this {self.architecture.architecture} model "
+                    f"{limit.axis} {chosen} is longer than this {self.architecture.name} model "
                     f"allows: its config gives at most {largest} ({limit.at_most}).",
                     f"Use --{limit.axis} {largest} or less.",
                 )
@@ -137,16 +134,34 @@ class _Binding:
         selected = [
             use.name if isinstance(use, ConditionalInput) else use
             for use in self.architecture.inputs
-            if not isinstance(use, ConditionalInput) or self._hold(all_of(use.when))
+            if not isinstance(use, ConditionalInput) or hold(use.when, self.task, self.options, self.dims)
         ]
         selected = [name for name in selected if self._has(self.family.inputs[name])]
-        return tuple(self._input(name, self.family.inputs[name], selected) for name in selected)
+        return tuple(each for name in selected for each in self._inputs(name, selected))
 
     def constants(self) -> tuple[ConstantTensor, ...]:
         return tuple(constants_of(self.architecture, self.family, self.task, self.dims))
 
     def _has(self, tensor: Input) -> bool:
         return not tensor.only_for or self.task in tensor.only_for
+
+    def _inputs(self, name: str, selected: list[str]) -> Iterator[InputTensor]:
+        """Yield an input: one, or one for each member of a series."""
+        tensor = self.family.inputs[name]
+        for path, binding in self._each(name, tensor.for_each):
+            yield binding._input(path, tensor, selected)
+
+    def _each(self, name: str, series: str | None) -> Iterator[tuple[str, _Binding]]:
+        """Yield the names of a tensor, each with the sizes that it has."""
+        if series is None:
+            yield name, self
+            return
+        for number, dims in enumerate(self.dims.members(series)):
+            yield f"{name}.{number}", replace(self, dims=dims, member=number)
+
+    def _numbered(self, axes: tuple[str, ...]) -> tuple[str, ...]:
+        """Tell the sizes of one member of a series from those of another."""
+        return tuple(f"{axis}.{self.member}" if axis in MEMBER_DIMS else axis for axis in axes)
 
     def _input(self, name: str, tensor: Input, selected: list[str]) -> InputTensor:
         axes = tensor.shape_for.get(self.task, tensor.shape)
@@ -155,12 +170,13 @@ class _Binding:
         pad = tensor.pad
         return InputTensor(
             name=name,
-            axes=axes,
+            axes=self._numbered(axes),
             shape=tuple(self.dims.size(axis) for axis in axes),
             dtype=tensor.dtype,
             fill=tensor.fill,
-            below=None if tensor.below is None else self.dims.size(tensor.below),
+            below=self.dims.size(tensor.below) if isinstance(tensor.below, str) else tensor.below,
             pad=self.dims.first_set(pad) if isinstance(pad, tuple) else pad,
+            default=tensor.default,
             ends_with=None if tensor.ends_with is None else self.dims.size(tensor.ends_with),
             placeholder=None if tensor.holds is None else self.dims.size(tensor.holds.id),
             placeholders=self._placeholders(tensor),
@@ -176,19 +192,29 @@ class _Binding:
         key = tensor.holds.beside if tensor.holds else None
         return tuple(self.dims.value(key)) if key and key in self.dims.aliases else ()
 
+    @property
+    def arguments(self) -> list[str]:
+        """The options that are arguments of `forward`."""
+        return sorted(self.options & set(ARGUMENTS))
+
     def outputs(self) -> tuple[OutputTensor, ...]:
         names = [
             name for name in self.architecture.tasks[self.task] if not self.reads_prompts or name == SCORES
         ]
-        declared = [self._output(name) for name in names]
-        optional = [tensor for option in sorted(self.options) for tensor in self._per_layer(option)]
+        declared = [tensor for name in names for tensor in self._outputs(name)]
+        optional = [tensor for option in self.arguments for tensor in self._per_layer(option)]
         return (*declared, *optional)
 
-    def _output(self, name: str) -> OutputTensor:
+    def _outputs(self, name: str) -> Iterator[OutputTensor]:
+        """Yield an output: one, or one for each member of a series."""
         output = self.family.outputs[name]
         assert not isinstance(output, PerLayer)  # the catalog's checks refuse it
+        if isinstance(output, Repeated):
+            for path, binding in self._each(name, output.for_each):
+                yield binding._tensor(path, output.shape)
+            return
         axes = output[self.task] if isinstance(output, Mapping) else output
-        return self._tensor(name, _renamed(axes, "single_token") if self.reads_prompts else axes)
+        yield self._tensor(name, _renamed(axes, "single_token") if self.reads_prompts else axes)
 
     def _per_layer(self, option: str) -> Iterable[OutputTensor]:
         for name, output in self.family.outputs.items():
@@ -198,33 +224,17 @@ class _Binding:
                 count = self.dims.size(output.layers)
                 return [self._tensor(f"{name}.{layer}", output.per_layer) for layer in range(count)]
         raise RequestError(
-            f"--{option} is not offered for {self.task} of {self.architecture.architecture}.",
+            f"--{option} is not offered by {self.architecture.name}{for_task(self.task)}.",
             "Leave it out.",
         )
 
     def _tensor(self, name: str, axes: tuple[str, ...]) -> OutputTensor:
         shape = tuple(None if axis in ANY_SIZE else self.dims.size(axis) for axis in axes)
         dtype = INTEGER_DTYPE if name in self.family.integer_outputs else FLOAT_DTYPE
-        return OutputTensor(name=name, axes=axes, shape=shape, dtype=dtype)
-
-    def _hold(self, conditions: tuple[Condition, ...]) -> bool:
-        return all(self._holds(condition) for condition in conditions)
-
-    def _holds(self, condition: Condition) -> bool:
-        if isinstance(condition, TaskIs):
-            return condition.task == self.task
-        if isinstance(condition, OptionOn):
-            return condition.option in self.options
-        value = self.dims.value(condition.config)
-        if isinstance(condition, ConfigEquals):
-            return type(value) is type(condition.equals) and bool(value == condition.equals)
-        if isinstance(condition, ConfigAbove):
-            return self.dims.size(condition.config) > condition.above
-        assert isinstance(condition, ConfigIsSet)
-        return (value is not None) == condition.is_set
+        return OutputTensor(name=name, axes=self._numbered(axes), shape=shape, dtype=dtype)
 
 
-def _attention(architecture: Architecture, options: Iterable[str]) -> str | None:
+def _attention(architecture: Selection, options: Iterable[str]) -> str | None:
     """Only the eager attention returns its weights."""
     return "eager" if "output_attentions" in options else architecture.attn_implementation
 

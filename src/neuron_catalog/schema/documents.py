@@ -1,4 +1,4 @@
-"""The four kinds of catalog file as frozen objects.
+"""Tasks, families, normalized configs and architectures as frozen objects.
 
 Three levels: `tasks.yaml`, then families, then architectures. A family has no parent and an architecture
 never names another, so the value of a key is found by looking into at most one other file.
@@ -29,6 +29,7 @@ from neuron_catalog.schema.words import (
     Cure,
     DimName,
     FamilyName,
+    InputName,
     Library,
     OutputName,
     Sentence,
@@ -80,7 +81,7 @@ class Family(Strict):
     family: FamilyName
     summary: Sentence
     axes: NonEmptyMap[DimName, Axis]
-    inputs: NonEmptyMap[TensorName, Input]
+    inputs: NonEmptyMap[InputName, Input]
     constants: FrozenMap[TensorName, Constant] = {}
     """Arguments of `forward` that are fixed when the graph is made."""
     outputs: NonEmptyMap[OutputName, Output]
@@ -90,6 +91,8 @@ class Family(Strict):
     """Task → its wrapper, if that is not the architecture's own."""
     atol: PositiveFloat
     """Largest absolute difference a device may show; `torchscript` is held to a tighter relative bound."""
+    for_components: bool = False
+    """Whether components select from it, and no architecture does."""
 
 
 class Limit(Strict):
@@ -174,30 +177,7 @@ class Architecture(Strict):
     requires: FrozenMap[str, VersionBound] = {}
     known_issues: List[KnownIssue] = ()
 
-
-DOCUMENTS: dict[str, type[Strict]] = {
-    "architecture": Architecture,
-    "family": Family,
-    "tasks": TasksFile,
-    "normalized_configs": NormalizedConfigsFile,
-}
-"""Kind of file → its model. The schema of each kind is `schemas/<kind>.schema.json`."""
-
-
-def json_schema(kind: str) -> dict[str, JsonValue]:
-    """Return the JSON Schema of a kind of file; it accepts exactly what the model accepts."""
-    schema = DOCUMENTS[kind].model_json_schema()
-    _close(schema)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _close(schema: JsonValue) -> None:
-    """Refuse keys that match no pattern: pydantic checks them, but its generated schema forgets to say so."""
-    if isinstance(schema, dict):
-        if "patternProperties" in schema:
-            schema["additionalProperties"] = False
-        for value in schema.values():
-            _close(value)
-    elif isinstance(schema, list):
-        for value in schema:
-            _close(value)
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.architecture

@@ -20,7 +20,9 @@ from neuron_catalog.schema.words import (
     DimName,
     Dtype,
     Fill,
+    InputName,
     OptionName,
+    SeriesName,
     ShapeWord,
     Size,
     Strict,
@@ -98,11 +100,15 @@ class Input(Strict):
     dtype: Dtype
     fill: Fill
     """How example values are made for tracing and validation."""
-    below: DimName | None = None
+    for_each: SeriesName | None = None
+    """The tensor stands once for each member of this series, and is named by its number: `name.0`, …"""
+    below: Size | DimName | None = None
     """For `random_ids`: ids are drawn below this size."""
     pad: int | NonEmptyList[DimName] | None = None
     """What short inputs are filled up with: a number, or config keys of which the first one set counts.
     Without it an input must match exactly."""
+    default: int | None = None
+    """The value of all entries where a caller gives none; an input without it must be given."""
     ends_with: DimName | None = None
     """For `random_ids`: the config key of an id that stands at the end of each row's real tokens."""
     holds: Placeholder | None = None
@@ -111,6 +117,11 @@ class Input(Strict):
     """For `span`: how many entries of each row, after its first, are one; the others are zero."""
     masks: List[TensorName] = ()
     """For `padded_mask`: the inputs whose entries under a zero are ignored by the model."""
+
+    @property
+    def bounds(self) -> tuple[str, ...]:
+        """The dim that its ids stay below, if that is no number."""
+        return (self.below,) if isinstance(self.below, str) else ()
 
 
 class Constant(Strict):
@@ -137,11 +148,20 @@ class PerLayer(Strict):
     only_for: List[TaskName] = ()
 
 
+class Repeated(Strict):
+    """An output that a model gives once for each member of a series: `name.0`, `name.1`, …"""
+
+    for_each: SeriesName
+    shape: Shape
+
+
 def _output_form(value: Any) -> str | None:
     if isinstance(value, (list, tuple)):
         return "<shape>"
     if isinstance(value, PerLayer):
         return "<per_layer>"
+    if isinstance(value, Repeated) or (isinstance(value, Mapping) and isinstance(value.get("for_each"), str)):
+        return "<for_each>"
     if isinstance(value, Mapping):
         names = (value.get("layers"), value.get("option"))  # a task's shape is a list, never a name
         per_layer = "per_layer" in value or any(isinstance(name, str) for name in names)
@@ -152,6 +172,7 @@ def _output_form(value: Any) -> str | None:
 Output = Annotated[
     Annotated[Shape, Tag("<shape>")]
     | Annotated[PerLayer, Tag("<per_layer>")]
+    | Annotated[Repeated, Tag("<for_each>")]
     | Annotated[NonEmptyMap[TaskName, Shape], Tag("<by_task>")],
     Discriminator(
         _output_form,
@@ -159,13 +180,22 @@ Output = Annotated[
         custom_error_message="should be a list of dims, one such list per task, or {per_layer: …}",
     ),
 ]
-"""A shape, one shape per task, or one tensor per layer."""
+"""A shape, one shape per task, one tensor per layer, or one for each member of a series."""
+
+
+def shape_of(output: Output, task: str) -> tuple[str, ...] | None:
+    """Return the shape that an output can be selected with for a task; None if it cannot."""
+    if isinstance(output, PerLayer):
+        return None
+    if isinstance(output, Repeated):
+        return output.shape
+    return output.get(task) if isinstance(output, Mapping) else output
 
 
 class ConditionalInput(Strict):
     """An input that is selected only while `when` holds."""
 
-    name: TensorName
+    name: InputName
     when: When
 
 
@@ -174,7 +204,7 @@ def _use_form(value: Any) -> str:
 
 
 InputUse = Annotated[
-    Annotated[TensorName, Tag("<name>")] | Annotated[ConditionalInput, Tag("<when>")],
+    Annotated[InputName, Tag("<name>")] | Annotated[ConditionalInput, Tag("<when>")],
     Discriminator(_use_form),
 ]
 """An input that an architecture selects: its name, or a name with a condition."""

@@ -11,6 +11,7 @@ SNAKE_CASE = r"^[a-z][a-z0-9_]*$"
 MODEL_TYPE = r"^[a-zA-Z0-9]+([-_.][a-zA-Z0-9]+)*$"
 SHAPE_WORD = r"^([a-z][a-z0-9_]*|_|\.\.\.)$"
 OUTPUT_NAME = r"^[a-z][a-z0-9_]*(\.[a-z0-9][a-z0-9_]*)*$"
+INPUT_NAME = r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$"
 DOTTED_PATH = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
 CLASS_NAME = r"^[A-Z][A-Za-z0-9_]*$"
 
@@ -19,6 +20,7 @@ SPELLINGS = {
     SNAKE_CASE: "a lower-case name, such as input_ids",
     MODEL_TYPE: "a model type, such as deberta-v2",
     SHAPE_WORD: "a lower-case name such as batch_size, _ for any size, or ... for any further dims",
+    INPUT_NAME: "a lower-case name, such as input_ids",
     OUTPUT_NAME: "a lower-case name, such as logits or text_model_output.last_hidden_state",
     DOTTED_PATH: "a path in the config, such as text_config.hidden_size",
     CLASS_NAME: "a class name, such as AutoModel",
@@ -42,8 +44,14 @@ for any further dimensions."""
 
 TensorName = Annotated[str, StringConstraints(pattern=SNAKE_CASE)]
 
+InputName = Annotated[str, StringConstraints(pattern=INPUT_NAME)]
+"""The name of an argument of `forward`, or the path of a tensor in it."""
+
 OutputName = Annotated[str, StringConstraints(pattern=OUTPUT_NAME)]
 """The path of a tensor in what a model returns."""
+
+PartName = Annotated[str, StringConstraints(pattern=SNAKE_CASE)]
+"""A folder of a pipeline, such as `text_encoder_2`."""
 
 ConfigPath = Annotated[str, StringConstraints(pattern=DOTTED_PATH)]
 """A dotted path into a Hugging Face config: `text_config.hidden_size`."""
@@ -56,10 +64,20 @@ Size = Annotated[int, Field(ge=1)]
 
 Dtype = Literal["int64", "int32", "float32", "bool"]
 
-Fill = Literal["random_ids", "padded_mask", "random_normal", "random_halves", "boxes", "ones", "span", "grid"]
+Fill = Literal[
+    "random_ids",
+    "padded_mask",
+    "random_normal",
+    "random_halves",
+    "boxes",
+    "ones",
+    "span",
+    "grid",
+    "random_fractions",
+]
 """How example values are made: random integers below a bound; ones followed by zeros; normal noise; half of
 each row true; boxes of ordered corners from 0 to 1000; ones only, where nothing can be padding; ones in the
-places of an image in a text; column and row of each patch of a square image."""
+places of an image in a text; column and row of each patch of a square image; numbers between 0 and 1."""
 
 Cure = Literal[
     "plain_autograd",
@@ -80,7 +98,21 @@ Library = Literal["transformers", "sentence_transformers"]
 named by the library, with dashes, and serves every model type of its checkpoints; one that also names a model
 type serves that one: `sentence-transformers`, `sentence-transformers-clip`."""
 
-WrapperName = Literal["forward", "sentence", "static-cache", "shifted-cache", "static-encoder-decoder-cache"]
+ComponentLibrary = Literal["transformers", "diffusers"]
+"""The Python package that builds a component."""
+
+TokenizerForm = Literal["byte_pairs", "unigrams"]
+"""How a tokenizer makes tokens: like that of CLIP, or like that of T5."""
+
+WrapperName = Literal[
+    "forward",
+    "sentence",
+    "static-cache",
+    "shifted-cache",
+    "static-encoder-decoder-cache",
+    "latent-encoder",
+    "latent-decoder",
+]
 """Named code between a model's `forward` and a graph."""
 
 CACHE_AXES: dict[str, tuple[str, ...]] = {
@@ -92,7 +124,24 @@ CACHE_AXES: dict[str, tuple[str, ...]] = {
 (of a decoder, whose inputs are a prompt: what is `sequence_length` in their shapes is `prompt_length` then),
 and how many texts go on from each row."""
 
-OptionName = Literal["output_hidden_states", "output_attentions"]
+OptionName = Literal["output_hidden_states", "output_attentions", "controlnet"]
+
+ARGUMENTS: tuple[OptionName, ...] = ("output_hidden_states", "output_attentions")
+"""The options that are arguments of `forward`, and ask for more outputs."""
+
+SeriesName = Literal["residual"]
+"""What stands once for each member of a series, whose sizes follow from a config."""
+
+SERIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "residual": (
+        ("block_out_channels", "layers_per_block", "latent_height", "latent_width"),
+        ("residual_channels", "residual_height", "residual_width"),
+    ),
+}
+"""Series → the sizes it is computed from, by a function in `plan/dims.py`, and those that each member has."""
+
+MEMBER_DIMS = frozenset(dim for _, dims in SERIES.values() for dim in dims)
+"""The sizes that only a member of a series has."""
 
 WaivableCheck = Literal[
     "inputs_alive", "masked_tokens_dead", "rows_independent", "smaller_inputs", "generation"
@@ -115,12 +164,27 @@ class Strict(BaseModel):
 
 DERIVED_DIMS: dict[str, tuple[str, ...]] = {
     "box_corners": (),
+    "condition_height": ("latent_height", "conditioning_embedding_out_channels"),
+    "condition_width": ("latent_width", "conditioning_embedding_out_channels"),
+    "decoded_height": ("latent_height", "block_out_channels"),
+    "decoded_width": ("latent_width", "block_out_channels"),
     "default_prompt": ("sequence_length",),
     "grid_height": ("height", "patch_size"),
     "grid_width": ("width", "patch_size"),
+    "guided_images": ("batch_size", "num_images_per_prompt", "guidance_copies"),
     "image_height": ("image_size",),
     "image_width": ("image_size",),
+    "images": ("batch_size", "num_images_per_prompt"),
+    "latent_height": ("height", "block_out_channels"),
+    "latent_moments": ("latent_channels",),
+    "latent_scale": ("block_out_channels",),
+    "latent_square": ("block_out_channels",),
+    "latent_squares": ("height", "width", "block_out_channels"),
+    "latent_width": ("width", "block_out_channels"),
     "mel_frames": ("max_source_positions",),
+    "middle_channels": ("block_out_channels",),
+    "middle_height": ("latent_height", "block_out_channels"),
+    "middle_width": ("latent_width", "block_out_channels"),
     "merged_patch_side": ("patch_size", "spatial_merge_size"),
     "merged_patches": ("height", "width", "patch_size", "spatial_merge_size"),
     "merged_window_side": ("patch_size", "window_kernel_size", "merge_kernel_size"),
@@ -132,8 +196,12 @@ DERIVED_DIMS: dict[str, tuple[str, ...]] = {
     "patch_values": ("num_channels", "patch_size"),
     "patch_values_in_time": ("num_channels", "temporal_patch_size", "patch_size"),
     "plane": (),
+    "pooled_text_size": ("projection_class_embeddings_input_dim", "addition_time_embed_dim"),
     "positions_after_padding": ("max_position_embeddings", "pad_token_id"),
+    "prompt_of_both": ("prompt_positions", "sequence_length"),
     "rotary_sections": ("mrope_section",),
+    "sizes_and_corner": (),
+    "single_image": (),
     "single_token": (),
     "single_value": (),
     "steps_with_lags": ("context_length", "lags_sequence"),
