@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 from pydantic import JsonValue
@@ -252,11 +252,15 @@ class Manifest(Record):
                 "Give the folder that `neuron-catalog export` wrote.",
             )
         content = path.read_bytes()
-        if (written := _format_of(content)) > FORMAT:
+        said = _said(content)
+        if (written := said.get("format", 0)) > FORMAT:
             raise RequestError(
                 f"{path} was written by a newer neuron-catalog: its format is {written}, not {FORMAT}.",
                 "Upgrade neuron-catalog.",
             )
+        if "pipeline" in said:
+            remedy = "Load it with the class of its use; `neuron-catalog inspect` names them."
+            raise RequestError(f"{folder} is a whole pipeline, whose parts are artifacts each.", remedy)
         try:
             return cls.model_validate_json(content)
         except pydantic.ValidationError as error:
@@ -269,11 +273,8 @@ class Manifest(Record):
 
     def altered_files(self, folder: Path) -> tuple[str, ...]:
         """Return a sentence for each file whose content is not what was exported."""
-        return tuple(
-            sentence
-            for name, recorded in self.files.items()
-            if (sentence := alteration(folder / name, recorded))
-        )
+        told = (alteration(folder / name, recorded) for name, recorded in self.files.items())
+        return tuple(filter(None, told))
 
     def require_intact(self, folder: Path) -> None:
         """Hold every file to its digest.
@@ -289,11 +290,10 @@ class Manifest(Record):
             )
 
 
-def _format_of(content: bytes) -> int:
-    """Return the format that a manifest says it has; 0 if it says none."""
+def _said(content: bytes) -> dict[str, Any]:
+    """Return what a manifest says, whatever it is worth; nothing if it is no JSON object."""
     try:
         said = json.loads(content)
     except ValueError:
-        return 0
-    found = said.get("format") if isinstance(said, dict) else None
-    return found if isinstance(found, int) else 0
+        return {}
+    return said if isinstance(said, dict) and isinstance(said.get("format", 0), int) else {}

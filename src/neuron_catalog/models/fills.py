@@ -119,6 +119,11 @@ def random_normal(tensor: InputTensor, generator: Generator) -> Tensor:
     return torch.randn(tensor.shape, generator=generator, dtype=getattr(torch, tensor.dtype))
 
 
+def random_fractions(tensor: InputTensor, generator: Generator) -> Tensor:
+    """Draw numbers from 0 to 1: times of a whole, colours, shares."""
+    return torch.rand(tensor.shape, generator=generator, dtype=getattr(torch, tensor.dtype))
+
+
 def ones(tensor: InputTensor, generator: Generator) -> Tensor:
     """Return ones: nothing is padding where another input says how much of it there is."""
     del generator
@@ -163,7 +168,8 @@ def over(mask: Tensor, axes: tuple[str, ...], value: Tensor, tensor: InputTensor
 
 
 def changed(tensor: InputTensor, value: Tensor) -> Tensor:
-    """Return a value that differs everywhere it can: the next id, the opposite mask or sign, a mirrored box.
+    """Return a value that differs everywhere it can: the next id, the opposite mask or sign, a mirrored box,
+    what a share leaves of the whole.
 
     A span moves too, and a grid is turned.
     The opposite mask keeps the first entry, since a row of zeros means nothing. It also masks early tokens,
@@ -184,6 +190,8 @@ def changed(tensor: InputTensor, value: Tensor) -> Tensor:
     if tensor.fill == "boxes":  # not moved alike: a model may see where boxes are from each other only
         return LARGEST_COORDINATE - value[..., [2, 3, 0, 1]]
     if tensor.fill == "random_halves" and tensor.dtype != "bool":
+        return 1 - value
+    if tensor.fill == "random_fractions":
         return 1 - value
     if tensor.fill == "grid":
         return value.flip(-1)
@@ -219,6 +227,7 @@ FILLS: dict[str, Callable[[InputTensor, Generator], Tensor]] = {
     "random_ids": random_ids,
     "padded_mask": padded_mask,
     "random_normal": random_normal,
+    "random_fractions": random_fractions,
     "ones": ones,
     "random_halves": random_halves,
     "boxes": boxes,

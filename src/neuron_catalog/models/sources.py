@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -232,7 +233,7 @@ def copy_matching(source: Path, patterns: tuple[str, ...], target: Path) -> None
 
 
 @contextmanager
-def hub_errors(model: str) -> Iterator[None]:
+def hub_errors(model: str, library: str = "transformers") -> Iterator[None]:
     """Turn what loading may raise into one sentence of cause and one of remedy."""
     try:
         yield
@@ -253,7 +254,7 @@ def hub_errors(model: str) -> Iterator[None]:
         ) from error
     except (ValueError, RuntimeError, StrictDataclassError) as error:
         raise RequestError(
-            f"transformers {transformers.__version__} refuses {model}: {first_line(error)}",
+            f"{library} {metadata.version(library)} refuses {model}: {first_line(error)}",
             "Check that the checkpoint is whole and made for this model type.",
         ) from error
 

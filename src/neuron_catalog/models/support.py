@@ -14,7 +14,7 @@ from neuron_catalog.catalog.selection import wrapper_of
 from neuron_catalog.errors import RequestError, RequirementError, nearest
 from neuron_catalog.models.libraries import LIBRARIES, saved_with
 from neuron_catalog.models.wrappers import WRAPPERS
-from neuron_catalog.schema.documents import Architecture
+from neuron_catalog.schema.components import Selection
 from neuron_catalog.schema.words import Library
 
 
@@ -50,7 +50,7 @@ def require_supported(catalog: Catalog, model_type: str, library: Library = "tra
     return name
 
 
-def require_packages(architecture: Architecture, task: str | None = None) -> None:
+def require_packages(architecture: Selection, task: str | None = None) -> None:
     """Hold the installed packages to an architecture's version bounds: those of all tasks, and of `task`.
 
     Raises:
@@ -62,7 +62,7 @@ def require_packages(architecture: Architecture, task: str | None = None) -> Non
         version = _installed_version(package)
         if version is None or not SpecifierSet(bound.version).contains(version, prereleases=True):
             raise RequirementError(
-                f"{architecture.architecture} needs {package}{bound.version}, but "
+                f"{architecture.name} needs {package}{bound.version}, but "
                 f"{version or 'none'} is installed: {bound.reason}",
                 f'Install it: pip install "{package}{bound.version}"',
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -51,7 +51,7 @@ class TinySource:
 
     def config(self) -> PretrainedConfig:
         name = self.architecture.architecture
-        arguments = {key: _plain(value) for key, value in self.architecture.tiny.config.items()}
+        arguments = {key: plain(value) for key, value in self.architecture.tiny.config.items()}
         arguments.pop("model_type", None)
         try:
             with quiet_transformers():
@@ -66,11 +66,7 @@ class TinySource:
         with torch.random.fork_rng(devices=[]), quiet_transformers():
             torch.manual_seed(self.seed)
             model = self._build(plan)
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    parameter.add_(torch.randn_like(parameter), alpha=_noise(parameter))
-                for buffer in _empty_books(model):
-                    buffer.add_(torch.randn_like(buffer), alpha=_noise(buffer))
+            disturb(model)
             _calibrate(model.eval(), plan)
         return EagerModel(model)
 
@@ -88,6 +84,15 @@ class TinySource:
                 f"{type(error).__name__}: {first_line(error)}",
                 "Correct tiny.config in the architecture's YAML; --debug shows the place.",
             ) from error
+
+
+def disturb(model: nn.Module) -> None:
+    """Add noise to all weights, so that each of them matters."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=_noise(parameter))
+        for buffer in _empty_books(model):
+            buffer.add_(torch.randn_like(buffer), alpha=_noise(buffer))
 
 
 def _empty_books(model: nn.Module) -> Iterator[Tensor]:
@@ -128,8 +133,8 @@ def _calibrate(model: Any, plan: Plan) -> None:
     model.eval()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Copy frozen catalog data into lists and dicts that a config may keep and change."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -54,3 +54,10 @@ def _byte_characters() -> list[str]:
     visible = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAC + 1), *range(0xAE, 0xFF + 1)]
     hidden = 256 - len(visible)
     return [chr(byte) for byte in visible] + [chr(256 + index) for index in range(hidden)]
+
+
+def tiny_tokenizer(form: str, length: int, pad_token: str | None) -> CLIPTokenizer | T5Tokenizer:
+    """Return the tiny tokenizer of a form that the catalog knows."""
+    if form == "unigrams":
+        return tiny_t5_tokenizer(length)
+    return tiny_clip_tokenizer(length, pad_token or _CLIP_MARKS[-1])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from neuron_catalog.models.wrappers.base import Oracle, Wrapped, Wrapper
 from neuron_catalog.models.wrappers.causal import CausalCacheWrapper
 from neuron_catalog.models.wrappers.forward import ForwardWrapper
+from neuron_catalog.models.wrappers.latents import DECODER, ENCODER
 from neuron_catalog.models.wrappers.sentence import SentenceWrapper
 from neuron_catalog.models.wrappers.seq2seq import EncoderDecoderCacheWrapper
 
@@ -21,5 +22,7 @@ WRAPPERS: dict[str, Wrapper] = {
     "static-cache": CausalCacheWrapper("written"),
     "shifted-cache": CausalCacheWrapper("shifted"),
     "static-encoder-decoder-cache": EncoderDecoderCacheWrapper(),
+    "latent-encoder": ENCODER,
+    "latent-decoder": DECODER,
 }
 """Word in the YAML → wrapper."""

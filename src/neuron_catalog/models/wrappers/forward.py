@@ -27,7 +27,7 @@ class ForwardGraph(nn.Module):
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         named = dict(zip(self._inputs, tensors, strict=True))
-        given = self.model(**named, **self._arguments, return_dict=True)
+        given = self.model(**nested(named), **self._arguments, return_dict=True)
         return tuple(pick(given, name) for name in self._outputs)
 
 
@@ -43,17 +43,33 @@ class ForwardWrapper(Wrapper):
         """Return the model's own call, as a user of transformers writes it."""
 
         def reference(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            given = model(**inputs, **fixed_arguments(plan, inputs))
+            given = model(**nested(inputs), **fixed_arguments(plan, inputs))
             return {tensor.name: pick(given, tensor.name) for tensor in plan.outputs}
 
         return reference
 
     def returns(self, model: nn.Module, plan: Plan, inputs: Mapping[str, Tensor]) -> dict[str, str]:
         with torch.no_grad():
-            given = model(**inputs, **fixed_arguments(plan, inputs))
+            given = model(**nested(inputs), **fixed_arguments(plan, inputs))
         paths = {"", *(tensor.name.rpartition(".")[0] for tensor in plan.outputs)}
         objects = {path: _at(given, path) for path in sorted(paths)}
         return {path: class_path(each) for path, each in objects.items() if isinstance(each, ModelOutput)}
+
+
+def nested(named: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return arguments of `forward`: dotted names are paths in them, through mappings by name and through
+    tuples by number."""
+    arguments: dict[str, Any] = {}
+    for path, value in named.items():
+        name, _, rest = path.partition(".")
+        if rest:
+            arguments.setdefault(name, {})[rest] = value
+        else:
+            arguments[name] = value
+    return {
+        name: tuple(value.values()) if isinstance(value, dict) and "0" in value else value
+        for name, value in arguments.items()
+    }
 
 
 def _at(given: Any, path: str) -> Any:

@@ -1,0 +1,264 @@
+"""Where components of a pipeline come from: a folder of a checkpoint, or seeded random weights."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from neuron_catalog.digests import record_file
+from neuron_catalog.errors import RequestError, RequirementError, first_line
+from neuron_catalog.manifest import Plan
+from neuron_catalog.models.adapter_weights import AdapterWeights
+from neuron_catalog.models.lora import merge
+from neuron_catalog.models.sources import EagerModel, hub_errors, quiet_transformers
+from neuron_catalog.models.tiny import disturb, plain
+from neuron_catalog.schema.components import Component
+
+EXTRA = 'Install it with: pip install "neuron-catalog[diffusion]"'
+
+WEIGHTS = ("diffusion_pytorch_model", "model")
+"""What diffusers and transformers call a file of weights."""
+
+
+def diffusers(what: str) -> ModuleType:
+    """Return the package diffusers.
+
+    Raises:
+        RequirementError: naming the extra, if it is not installed.
+    """
+    try:
+        return importlib.import_module("diffusers")
+    except ModuleNotFoundError as error:
+        if error.name != "diffusers":
+            raise
+        raise RequirementError(
+            f"{what} needs the package diffusers, which is not installed.", EXTRA
+        ) from None
+
+
+def class_of(library: str, name: str, what: str) -> Any:
+    """Return a class of diffusers or transformers.
+
+    Raises:
+        RequirementError: if the package is not installed, or has no such class.
+    """
+    package = diffusers(what) if library == "diffusers" else importlib.import_module(library)
+    try:
+        return getattr(package, name)
+    except AttributeError:
+        raise RequirementError(
+            f"The installed {library} {package.__version__} has no class {name}, which {what} needs.",
+            f"Upgrade {library}.",
+        ) from None
+
+
+def component_class(component: Component) -> Any:
+    """Return the class that builds a component; see `class_of`."""
+    return class_of(component.library, component.model_class, component.component)
+
+
+def component_config(component: Component, given: Mapping[str, Any]) -> Any:
+    """Return the whole config of a component: a checkpoint's file leaves out what it does not know of.
+
+    Raises:
+        RequestError: if the library refuses it.
+    """
+    built = component_class(component)
+    if component.library == "diffusers":
+        known = inspect.signature(built.__init__).parameters.values()
+        defaults = {each.name: each.default for each in known if each.default is not inspect.Parameter.empty}
+        return {**defaults, **given}
+    own = {key: value for key, value in given.items() if key not in ("model_type", "architectures")}
+    try:
+        return built.config_class(**own)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise RequestError(
+            f"The config of {component.component} is refused by {component.library}: {first_line(error)}",
+            "Check its config.json.",
+        ) from error
+
+
+def empty_component(component: Component, given: Mapping[str, Any]) -> nn.Module:
+    """Return a component without weights: all sizes and nothing else."""
+    with torch.device("meta"), quiet_transformers():
+        module: nn.Module = _built(component, given)
+    return module
+
+
+def _built(component: Component, given: Mapping[str, Any]) -> Any:
+    built = component_class(component)
+    config = component_config(component, given)
+    if component.library != "diffusers":
+        return built(config)
+    own = {key: value for key, value in config.items() if not key.startswith("_")}
+    return built(**{key: value for key, value in own.items() if key in inspect.signature(built).parameters})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyComponentSource:
+    """A component with seeded random weights: the same numbers on every machine."""
+
+    component: Component
+    given: Mapping[str, Any]
+    """Its config, as far as it is not the class's default."""
+    seed: int
+    kind: Literal["tiny"] = "tiny"
+
+    @classmethod
+    def of(
+        cls, component: Component, seed: int, given: Mapping[str, Any] | None = None
+    ) -> TinyComponentSource:
+        """Return the source of the tiny version, or of one with another config."""
+        return cls(component=component, given=given or component.tiny.config, seed=seed)
+
+    @property
+    def name(self) -> str:
+        return f"tiny {self.component.component}"
+
+    def config(self) -> Any:
+        return component_config(self.component, plain(self.given))
+
+    def load(self, plan: Plan) -> EagerModel:
+        del plan
+        return EagerModel(self.module())
+
+    def module(self) -> Any:
+        """Build the component, in eval mode."""
+        with torch.random.fork_rng(devices=[]), quiet_transformers():
+            torch.manual_seed(self.seed)
+            model = _built(self.component, plain(self.given))
+            disturb(model)
+        return model.eval()
+
+    def copy_preprocessing(self, folder: Path) -> None:
+        """Tokenizers belong to the pipeline."""
+
+    def digest(self) -> str:
+        """Return what tells these weights from others."""
+        return hashlib.sha256(json.dumps([plain(self.given), self.seed]).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentSource:
+    """A folder with the config and the safetensors weights of one component."""
+
+    component: Component
+    part: str
+    """Which part of a pipeline it is."""
+    folder: Path
+    title: str = ""
+    """What to call it in records, if not by its folder."""
+    revision: str | None = None
+    adapters: tuple[AdapterWeights, ...] = ()
+    """What is merged into its weights."""
+    kind: Literal["checkpoint"] = "checkpoint"
+
+    @property
+    def name(self) -> str:
+        return self.title or str(self.folder)
+
+    def config(self) -> Any:
+        return component_config(self.component, self.raw_config)
+
+    @cached_property
+    def raw_config(self) -> dict[str, Any]:
+        """The file config.json.
+
+        Raises:
+            RequestError: if there is none, or it is one of another class.
+        """
+        path = self.folder / "config.json"
+        try:
+            config = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise RequestError(
+                f"The part {self.part} cannot be read: {path}: {first_line(error)}",
+                "Give a folder that save_pretrained of a pipeline wrote.",
+            ) from error
+        found = (
+            [config["_class_name"]] if "_class_name" in config else list(config.get("architectures") or ())
+        )
+        if self.component.model_class not in found:
+            raise RequestError(
+                f"{self.part} in {self.folder} is {' or '.join(found) or 'of no class'}, and "
+                f"{self.component.component} is {self.component.model_class}.",
+                "Only this class is served as this part.",
+            )
+        return dict(config)
+
+    def load(self, plan: Plan) -> EagerModel:
+        del plan
+        return EagerModel(self.module(), revision=self.revision)
+
+    def module(self) -> Any:
+        """Load the component, merge the adapters, and return it in float32 and eval mode.
+
+        Raises:
+            RequestError: if it cannot be read, lacks weights, or an adapter does not fit.
+        """
+        built = component_class(self.component)
+        dtype = "torch_dtype" if self.component.library == "diffusers" else "dtype"
+        with hub_errors(self.name, self.component.library), quiet_transformers():
+            model, loading = built.from_pretrained(
+                self.folder,
+                **{dtype: torch.float32},
+                use_safetensors=True,
+                variant=self._variant,
+                output_loading_info=True,
+            )
+        if missing := sorted(loading["missing_keys"]):
+            raise RequestError(
+                f"{self.name} lacks {len(missing)} weights of {self.component.model_class}: {missing[0]}, …",
+                "Download or copy the checkpoint again.",
+            )
+        merge(model, self.part, *self.adapters)
+        return model.eval()
+
+    def copy_preprocessing(self, folder: Path) -> None:
+        """Tokenizers belong to the pipeline."""
+
+    @cached_property
+    def weights(self) -> tuple[Path, ...]:
+        """The files of weights that are read.
+
+        Raises:
+            RequestError: if there are none but pickles.
+        """
+        for middle in ("", ".fp16"):
+            found = [
+                file
+                for stem in WEIGHTS
+                for pattern in (f"{stem}{middle}.safetensors", f"{stem}{middle}-*-of-*.safetensors")
+                for file in sorted(self.folder.glob(pattern))
+            ]
+            if found:
+                return tuple(found)
+        raise RequestError(
+            f"The folder {self.folder} has no weights (*.safetensors).",
+            "Give a checkpoint that was saved with safe_serialization=True.",
+        )
+
+    @property
+    def _variant(self) -> str | None:
+        return "fp16" if ".fp16" in self.weights[0].name else None
+
+    def digest(self) -> str:
+        """Return what tells these weights from others: the contents of all files that they are made from."""
+        files = [record_file(path).sha256 for path in (self.folder / "config.json", *self.weights)]
+        merged = [(a.record.sha256, a.adapter.scale) for a in self.adapters if self.part in a.parts]
+        return hashlib.sha256(json.dumps([files, merged]).encode()).hexdigest()
+
+
+PartSource = TinyComponentSource | ComponentSource
+"""Where a part of a pipeline comes from."""
