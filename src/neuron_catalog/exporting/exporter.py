@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from transformers import PretrainedConfig
 from transformers.utils import GENERATION_CONFIG_NAME
 
 from neuron_catalog.catalog.index import Catalog, load_catalog
@@ -69,13 +70,20 @@ def export(request: ExportRequest, catalog: Catalog | None = None, on_step: OnSt
 def export_resolved(request: ExportRequest, resolved: Resolved, on_step: OnStep = silent) -> Exported:
     """Export what a request was resolved to; see `export`."""
     target = request.out or default_target(request, resolved.plan)
-    with publication(target, request.overwrite) as folder:
+    manifest = export_into(target, resolved, request.validation, on_step, overwrite=request.overwrite)
+    return Exported(target, manifest)
+
+
+def export_into(
+    target: Path, resolved: Resolved, validation: bool, on_step: OnStep, *, overwrite: bool = False
+) -> Manifest:
+    """Export into a folder, which is there whole or not at all; return the manifest."""
+    with publication(target, overwrite) as folder:
         built = build(resolved, folder, on_step)
         resolved.source.copy_preprocessing(folder)
-        graphs = _examined(built, request.validation, folder, on_step)
+        graphs = _examined(built, validation, folder, on_step)
         on_step("Writing the artifact")
-        manifest = finish(built, graphs, resolved, folder)
-    return Exported(target, manifest)
+        return finish(built, graphs, resolved, folder)
 
 
 def finish(built: Built, graphs: tuple[Graph, ...], resolved: Resolved, folder: Path) -> Manifest:
@@ -132,8 +140,7 @@ def _sides(folder: Path) -> tuple[Filling, ...]:
 
 def write_config(model: nn.Module, plan: Plan, resolved: Resolved, folder: Path) -> None:
     """Write config.json as transformers does, with a `neuron` section in optimum-neuron's keys."""
-    config: dict[str, Any] = json.loads(model.config.to_json_string(use_diff=False))  # type: ignore[union-attr,operator]
-    config["architectures"] = [type(model).__name__]
+    config = config_of(model)
     config["neuron"] = {
         "compiler_type": resolved.backend_name,
         "compiler_version": resolved.backend.versions()["torch"],
@@ -151,3 +158,12 @@ def write_config(model: nn.Module, plan: Plan, resolved: Resolved, folder: Path)
     }
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
     (folder / "config.json").write_text(text, encoding="utf-8")
+
+
+def config_of(model: Any) -> dict[str, Any]:
+    """Return the config of a model as its library writes it."""
+    if isinstance(model.config, PretrainedConfig):
+        told = json.loads(model.config.to_json_string(use_diff=False))
+        return {**told, "architectures": [type(model).__name__]}
+    config: dict[str, Any] = json.loads(model.to_json_string())
+    return config

@@ -15,10 +15,11 @@ from neuron_catalog.errors import RequestError, UsageError
 from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.backends.protocol import Backend
 from neuron_catalog.manifest import Plan
+from neuron_catalog.models.components import TinyComponentSource
 from neuron_catalog.models.libraries import LIBRARIES, saved_with
 from neuron_catalog.models.sources import CheckpointSource, Source
 from neuron_catalog.models.support import require_packages, require_supported, require_wrapper, task_of
-from neuron_catalog.plan.plan import Choices, make_plan
+from neuron_catalog.plan.plan import Choices, make_component_plan, make_plan
 from neuron_catalog.schema.words import Library
 
 
@@ -113,15 +114,40 @@ def resolve(request: ExportRequest, catalog: Catalog) -> Resolved:
         RequestError: if anything asked for does not exist or does not fit together.
         CatalogError: if the architecture's files are wrong.
     """
-    backend_name, backend = backends.choose(request.backend)
-    for option, value in request.compiler.items():
-        if reason := backend.unsupported(option, value):
-            raise RequestError(
-                f"The backend {backend_name} cannot do {option}={value}: {reason}.", "Leave it out."
-            )
+    backend_name, backend = backend_for(request.backend, request.compiler)
     source, plans = (_tiny if request.model is None else _checkpoint)(request, catalog)
     _require_one_constant(plans)
     return Resolved(plans, source, backend_name, backend, request.seed)
+
+
+def resolve_component(name: str, catalog: Catalog, backend: str | None = None, seed: int = 0) -> Resolved:
+    """Answer what is exported of a component by itself: its tiny version.
+
+    Raises:
+        RequirementError: if the library that builds it is not installed.
+        CatalogError: if its file is wrong.
+    """
+    component = catalog.components[name]
+    chosen, used = backend_for(backend, {})
+    require_packages(component)
+    source = TinyComponentSource.of(component, seed)
+    choices = Choices(axes=component.tiny.axes)
+    return Resolved(
+        (make_component_plan(catalog, name, source.config(), choices),), source, chosen, used, seed
+    )
+
+
+def backend_for(name: str | None, compiler: Mapping[str, JsonValue]) -> tuple[str, Backend]:
+    """Return the backend of a name, or the preferred one, that can do what is asked of its compiler.
+
+    Raises:
+        RequestError: if it is not available, or cannot.
+    """
+    chosen, backend = backends.choose(name)
+    for option, value in compiler.items():
+        if reason := backend.unsupported(option, value):
+            raise RequestError(f"The backend {chosen} cannot do {option}={value}: {reason}.", "Leave it out.")
+    return chosen, backend
 
 
 def _require_one_constant(plans: tuple[Plan, ...]) -> None:

@@ -1,0 +1,181 @@
+"""Export a pipeline: one part after the other, each an artifact of its own, and then all of them together.
+
+A part that is finished is kept beside the target until the pipeline is whole. When a later one fails, or the
+process is killed, the next run of the same export goes on from there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from neuron_catalog.catalog.index import Catalog, load_catalog
+from neuron_catalog.composition import AdapterRecord, Composition, PartRecord, PipelineSourceRecord
+from neuron_catalog.digests import record_file
+from neuron_catalog.errors import CompileError, NeuronCatalogError, RequestError, VerificationError
+from neuron_catalog.exporting.build import OnStep
+from neuron_catalog.exporting.exporter import export_into, silent
+from neuron_catalog.exporting.pipeline_request import (
+    PipelineRequest,
+    ResolvedPart,
+    ResolvedPipeline,
+    resolve_pipeline,
+)
+from neuron_catalog.exporting.publish import publication, require_free
+from neuron_catalog.manifest import MANIFEST_NAME, Manifest
+from neuron_catalog.models.pipeline_sources import source_of
+from neuron_catalog.version import __version__
+
+GO_ON = "Finished parts are kept: the same command goes on from there."
+
+
+@dataclass(frozen=True)
+class ExportedPipeline:
+    """A published pipeline."""
+
+    folder: Path
+    composition: Composition
+
+
+def export_pipeline(
+    request: PipelineRequest, catalog: Catalog | None = None, on_step: OnStep = silent
+) -> ExportedPipeline:
+    """Export a pipeline and return the published artifact.
+
+    Raises:
+        NeuronCatalogError: as `export` does. In every case nothing is left at the target; parts that were
+            finished are kept in a hidden folder beside it.
+    """
+    if request.out is not None:
+        require_free(request.out, request.overwrite)
+    return export_resolved_pipeline(resolve_pipeline(request, catalog or load_catalog()), on_step)
+
+
+def export_resolved_pipeline(resolved: ResolvedPipeline, on_step: OnStep = silent) -> ExportedPipeline:
+    """Export what a request was resolved to; see `export_pipeline`."""
+    request = resolved.request
+    target = (request.out or default_pipeline_target(resolved)).absolute()
+    require_free(target, request.overwrite)
+    kept = target.parent / f".{target.name}.parts"
+    places = {
+        name: finished_part(kept, name, part, resolved, on_step) for name, part in resolved.parts.items()
+    }
+    on_step("Writing the pipeline")
+    with publication(target, request.overwrite) as folder:
+        for name, place in places.items():
+            shutil.copytree(place, folder / name, copy_function=_linked)
+        resolved.source.write_rest(folder)
+        composition = _composition(resolved, folder)
+        composition.write(folder)
+    shutil.rmtree(kept, ignore_errors=True)
+    return ExportedPipeline(target, composition)
+
+
+def default_pipeline_target(resolved: ResolvedPipeline) -> Path:
+    """Return the folder that is used when none was given."""
+    model = resolved.request.model
+    base = Path(model).resolve().name if model else "tiny"
+    return Path(f"{base}-{resolved.plan.pipeline}-neuron")
+
+
+def finished_part(
+    kept: Path, name: str, part: ResolvedPart, resolved: ResolvedPipeline, on_step: OnStep
+) -> Path:
+    """Return the folder of a part: one that was finished before, or a new one.
+
+    Raises:
+        RequestError, CompileError, VerificationError: naming the part.
+    """
+    place = kept / f"{name}-{part_key(part, resolved.request.validation)}"
+    if _is_whole(place):
+        on_step(f"{name}: kept from an earlier run")
+        return place
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        export_into(
+            place, part.resolved, resolved.request.validation, lambda step: on_step(f"{name}: {step}")
+        )
+    except (RequestError, CompileError, VerificationError) as error:
+        raise _of_part(error, name, kept) from error
+    return place
+
+
+def part_key(part: ResolvedPart, validation: bool) -> str:
+    """Return what tells the export of a part from any other: its plan, its weights, and what compiles it."""
+    resolved = part.resolved
+    decisive = {
+        "plan": resolved.plan.model_dump(mode="json"),
+        "weights": part.source.digest(),
+        "backend": [resolved.backend_name, resolved.backend.arguments(), resolved.backend.versions()],
+        "seed": resolved.seed,
+        "neuron_catalog": __version__,
+        "validation": validation,
+    }
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _is_whole(place: Path) -> bool:
+    """Whether a part was finished there, and is as it was."""
+    try:
+        Manifest.read(place).require_intact(place)
+    except (RequestError, VerificationError):
+        return False
+    return True
+
+
+def _of_part(error: NeuronCatalogError, name: str, kept: Path) -> NeuronCatalogError:
+    """Say which part an error is about, and what happens to the others."""
+    others = f" {GO_ON}" if kept.is_dir() and any(kept.iterdir()) else ""
+    return type(error)(f"{name}: {error.cause}", f"{error.remedy}{others}".strip())
+
+
+def _linked(source: str, target: str) -> None:
+    """Give a file a second name, or copy it where the disk knows no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _composition(resolved: ResolvedPipeline, folder: Path) -> Composition:
+    plan, request = resolved.plan, resolved.request
+    parts = {
+        name: PartRecord(
+            component=part.part.component,
+            source=source_of(name, part.part),
+            manifest=record_file(folder / name / MANIFEST_NAME),
+        )
+        for name, part in resolved.parts.items()
+    }
+    rest = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    paths = [path.relative_to(folder) for path in rest]
+    others = {"unet": request.unet} if request.unet else {}
+    adapters = (
+        AdapterRecord(
+            name=each.adapter.name,
+            model=each.adapter.model,
+            scale=each.adapter.scale,
+            sha256=each.record.sha256,
+        )
+        for each in resolved.adapters
+    )
+    return Composition(
+        neuron_catalog=__version__,
+        pipeline=plan.pipeline,
+        uses=plan.uses,
+        axes=plan.axes,
+        parts=parts,
+        source=PipelineSourceRecord(
+            kind=resolved.source.kind,
+            model=resolved.source.name,
+            revision=resolved.source.commit,
+            others=others,
+            adapters=tuple(adapters),
+        ),
+        seed=request.seed,
+        files={path.as_posix(): record_file(folder / path) for path in paths if path.parts[0] not in parts},
+    )
