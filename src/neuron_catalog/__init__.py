@@ -86,7 +86,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    home = "runtime.classes" if name.startswith("NeuronModelFor") else HOME.get(name)
-    if home is None:
+    if name.startswith("NeuronModelFor"):
+        home = "runtime.classes"
+    elif name.startswith("Neuron") and name.endswith("Pipeline"):
+        from neuron_catalog.models.components import diffusers
+
+        diffusers(name)
+        home = "runtime.diffusion.classes"
+    elif name in HOME:
+        home = HOME[name]
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"neuron_catalog.{home}"), name)
