@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from neuron_catalog.cli.context import Json, catalog_of, print_columns, print_json
+from neuron_catalog.cli.pipelines import print_composition
 from neuron_catalog.cli.printing import MARKS, fit_line, print_plan, say, sizes
 from neuron_catalog.version import __version__
 
@@ -20,6 +21,8 @@ PACKAGES = (
     "pydantic",
     "safetensors",
     "huggingface_hub",
+    "diffusers",
+    "peft",
     "torch-neuronx",
     "neuronx-cc",
 )
@@ -34,24 +37,37 @@ def register(app: typer.Typer) -> None:
 
 def verify(artifact: Artifact, as_json: Json = False) -> None:
     """Hold every file of an artifact to the digest in its manifest."""
+    from neuron_catalog.composition import Composition, is_composition
     from neuron_catalog.manifest import Manifest
 
-    manifest = Manifest.read(artifact)
-    manifest.require_intact(artifact)
-    if as_json:
-        print_json({name: record.model_dump() for name, record in manifest.files.items()})
+    if is_composition(artifact):
+        composition = Composition.read(artifact)
+        composition.require_intact(artifact)
+        files = composition.all_files(artifact)
     else:
-        say(f"{len(manifest.files)} files are as they were exported.")
+        manifest = Manifest.read(artifact)
+        manifest.require_intact(artifact)
+        files = manifest.files
+    if as_json:
+        print_json({name: record.model_dump() for name, record in files.items()})
+    else:
+        say(f"{len(files)} files are as they were exported.")
 
 
 def inspect(artifact: Artifact, as_json: Json = False) -> None:
     """Show what an artifact is, from its manifest alone; the graph is not loaded."""
+    from neuron_catalog.composition import Composition, is_composition
     from neuron_catalog.manifest import Manifest
 
-    manifest = Manifest.read(artifact)
+    composed = is_composition(artifact)
+    told = Composition.read(artifact) if composed else Manifest.read(artifact)
     if as_json:
-        print_json(manifest.model_dump(mode="json"))
+        print_json(told.model_dump(mode="json"))
         return
+    if isinstance(told, Composition):
+        print_composition(told, artifact)
+        return
+    manifest = told
     print_plan(manifest.plan)
     source, backend = manifest.source, manifest.backend
     weights = f"{source.weights_bytes / 1e6:.2f} MB, sha256 {source.weights_sha256[:16]}…"

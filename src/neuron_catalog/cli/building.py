@@ -1,4 +1,4 @@
-"""Commands that build models: export, plan, selftest, validate."""
+"""Commands that build models: export and plan."""
 
 from __future__ import annotations
 
@@ -7,12 +7,40 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuron_catalog.cli.context import Json, catalog_of, print_json
-from neuron_catalog.cli.printing import print_checks, print_plan, progress, row_progress, say, sizes_of_all
+from neuron_catalog.cli.context import BackendName, Json, Seed, catalog_of, print_json
+from neuron_catalog.cli.options import (
+    Attentions,
+    AutoCast,
+    AutoCastType,
+    CacheDir,
+    Controlnets,
+    First,
+    HiddenStates,
+    LoraFiles,
+    LoraModels,
+    LoraNames,
+    LoraScales,
+    Model,
+    Revision,
+    Second,
+    TaskOption,
+    TrustRemoteCode,
+    Unet,
+)
+from neuron_catalog.cli.pipelines import (
+    export_composed,
+    pipeline_meant,
+    plan_composed,
+    refuse_for_architectures,
+    refuse_for_pipelines,
+    request_of,
+)
+from neuron_catalog.cli.printing import print_checks, print_plan, progress, say, sizes_of_all
 from neuron_catalog.cli.sizes import Size, with_sizes
-from neuron_catalog.errors import VerificationError
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from neuron_catalog.catalog.index import Catalog
     from neuron_catalog.exporting.exporter import Exported
     from neuron_catalog.exporting.request import ExportRequest, Resolved
@@ -20,43 +48,11 @@ if TYPE_CHECKING:
 STEPS = 4
 """How often an export reports that a step begins."""
 
-First = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="ARCHITECTURE", help="A model type of the catalog. With --model it may be left out."
-    ),
-]
-Second = Annotated[Path | None, typer.Argument(metavar="OUT", help="The folder to write.")]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ID_OR_DIR", help="A checkpoint. Without it the architecture's tiny random model is taken."
-    ),
-]
-TaskOption = Annotated[
-    str | None, typer.Option(metavar="TASK", help="Inferred from the model's config if absent.")
-]
-Revision = Annotated[
-    str | None, typer.Option(metavar="REV", help="Branch, tag or commit of a hub repository.")
-]
-CacheDir = Annotated[
-    str | None, typer.Option("--cache_dir", metavar="DIR", help="Where the hub's downloads are kept.")
-]
-TrustRemoteCode = Annotated[bool, typer.Option("--trust_remote_code", help="Run model code from the hub.")]
-HiddenStates = Annotated[
-    bool, typer.Option("--output_hidden_states", help="Add every layer's hidden states.")
-]
-Attentions = Annotated[bool, typer.Option("--output_attentions", help="Add every layer's attention weights.")]
-BackendName = Annotated[str | None, typer.Option("--backend", metavar="NAME", help="See `doctor`.")]
-Seed = Annotated[int, typer.Option(metavar="N", help="Seed of example inputs and of tiny weights.")]
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command("export")(with_sizes(export))
     app.command("plan")(with_sizes(plan))
-    app.command("selftest")(selftest)
-    app.command("validate")(validate)
 
 
 def export(
@@ -88,18 +84,65 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a folder that is not empty.")
     ] = False,
+    auto_cast: AutoCast = None,
+    auto_cast_type: AutoCastType = None,
+    unet: Unet = None,
+    controlnet_ids: Controlnets = None,
+    lora_model_ids: LoraModels = None,
+    lora_weight_names: LoraFiles = None,
+    lora_adapter_names: LoraNames = None,
+    lora_scales: LoraScales = None,
     as_json: Json = False,
     axes: dict[str, Size],
 ) -> None:
     """Export a model: compile, check against the eager model, and write an artifact.
 
-    With --model, a single name is the architecture if the catalog has it, and OUT otherwise.
+    With --model, a single name is the architecture if the catalog has it, and OUT otherwise. A diffusion
+    pipeline is asked for by --task, such as stable-diffusion.
     """
     from neuron_catalog.exporting.exporter import export_resolved
     from neuron_catalog.exporting.publish import require_free
     from neuron_catalog.exporting.request import ExportRequest, resolve
 
     catalog = catalog_of(context)
+    compiler = _compiler(auto_cast, auto_cast_type)
+    parts = {
+        "unet": unet,
+        "controlnet_ids": controlnet_ids,
+        "lora_model_ids": lora_model_ids,
+        "lora_weight_names": lora_weight_names,
+        "lora_adapter_names": lora_adapter_names,
+        "lora_scales": lora_scales,
+    }
+    composed, pipeline, first = pipeline_meant(catalog, architecture, task, model)
+    if composed:
+        refuse_for_pipelines(
+            {
+                "trust_remote_code": trust_remote_code,
+                "allow_pickle": allow_pickle,
+                "dynamic_batch_size": dynamic_batch_size,
+                "output_hidden_states": output_hidden_states,
+                "output_attentions": output_attentions,
+            }
+        )
+        request_for_parts = request_of(
+            pipeline,
+            model,
+            out or (Path(first) if first else None),
+            axes,
+            atol=atol,
+            validation=not disable_validation,
+            backend=backend,
+            seed=seed,
+            overwrite=overwrite,
+            compiler=compiler,
+            revision=revision,
+            cache_dir=cache_dir,
+            **parts,
+        )
+        export_composed(request_for_parts, catalog, as_json)
+        return
+    refuse_for_architectures(parts)
     name, target = _architecture_and_out(catalog, architecture, out, model)
     request = ExportRequest(
         architecture=name,
@@ -118,6 +161,7 @@ def export(
         cache_dir=cache_dir,
         trust_remote_code=trust_remote_code,
         allow_pickle=allow_pickle,
+        compiler=compiler,
     )
     if target is not None:
         require_free(target, overwrite)
@@ -144,6 +188,8 @@ def plan(
     output_hidden_states: HiddenStates = False,
     output_attentions: Attentions = False,
     backend: BackendName = None,
+    unet: Unet = None,
+    controlnet_ids: Controlnets = None,
     as_json: Json = False,
     axes: dict[str, Size],
 ) -> None:
@@ -153,6 +199,22 @@ def plan(
     """
     from neuron_catalog.exporting.request import ExportRequest, resolve
 
+    composed, pipeline, _ = pipeline_meant(catalog_of(context), architecture, task, model)
+    if composed:
+        asked = request_of(
+            pipeline,
+            model,
+            None,
+            axes,
+            unet=unet,
+            controlnet_ids=controlnet_ids,
+            backend=backend,
+            revision=revision,
+            cache_dir=cache_dir,
+        )
+        plan_composed(asked, catalog_of(context), as_json)
+        return
+    refuse_for_architectures({"unet": unet, "controlnet_ids": controlnet_ids})
     request = ExportRequest(
         architecture=architecture,
         task=task,
@@ -173,75 +235,6 @@ def plan(
         print_plan(each)
 
 
-def selftest(
-    context: typer.Context,
-    architectures: Annotated[
-        list[str] | None, typer.Argument(metavar="ARCHITECTURES", help="All if none is given.")
-    ] = None,
-    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Processes to use.")] = 1,
-    backend: BackendName = None,
-    seed: Seed = 0,
-    record: Annotated[
-        bool,
-        typer.Option("--record", help="Record passed rows as evidence; withdraw failed ones."),
-    ] = False,
-    resume: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Keep finished rows in FILE, and skip those that passed before."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Export the tiny model of every architecture and task, run all checks, and the negative control."""
-    from neuron_catalog.proving.journal import Journal
-    from neuron_catalog.proving.selftest import selftest as rows
-
-    catalog = catalog_of(context)
-    names = architectures or list(catalog.architectures)
-    total = sum(len(catalog.supported_tasks(name)) for name in names)
-    journal = Journal(resume, catalog, seed) if resume else None
-    done = journal.passed(names, backend) if journal else []
-    if done and not as_json:
-        say(f"{len(done)} of {total} rows passed before: taken from {resume}.")
-    with row_progress(total - len(done), quiet=as_json) as on_row:
-        for row in rows(catalog, names, backend=backend, seed=seed, jobs=jobs, done=tuple(done)):
-            if journal:
-                journal.add(row)
-            done.append(row)
-            on_row(row)
-    failed, not_run = sum(row.failed for row in done), sum(bool(row.not_run) for row in done)
-    if record:
-        from neuron_catalog.proving.record import record as write
-
-        write(catalog, done)
-    if as_json:
-        done.sort(key=lambda row: (row.architecture, row.task))
-        print_json([row.model_dump(mode="json") for row in done])
-    else:
-        rest = f" {not_run} not run." if not_run else ""
-        say(f"{len(done) - failed - not_run} of {len(done)} passed.{rest}")
-    if failed:
-        raise typer.Exit(VerificationError.exit_code)
-
-
-def validate(
-    context: typer.Context,
-    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A folder written by export.")],
-    model: Annotated[
-        str | None, typer.Option(metavar="ID_OR_DIR", help="The source checkpoint, if it has moved.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Run all checks of an artifact again, against the model it was made from."""
-    from neuron_catalog.exporting.revalidate import validate_artifact
-    from neuron_catalog.manifest import Manifest
-
-    graphs = validate_artifact(artifact, catalog_of(context), model)
-    if as_json:
-        print_json([graph.model_dump(mode="json", include={"name", "checks"}) for graph in graphs])
-    else:
-        print_checks(Manifest.read(artifact).model_copy(update={"graphs": graphs}))
-
-
 def _architecture_and_out(
     catalog: Catalog, architecture: str | None, out: Path | None, model: str | None
 ) -> tuple[str | None, Path | None]:
@@ -249,6 +242,11 @@ def _architecture_and_out(
     if model and out is None and architecture and architecture not in catalog.architectures:
         return None, Path(architecture)
     return architecture, out
+
+
+def _compiler(auto_cast: str | None, auto_cast_type: str | None) -> dict[str, JsonValue]:
+    given = {"auto_cast": auto_cast, "auto_cast_type": auto_cast_type}
+    return {option: value for option, value in given.items() if value is not None}
 
 
 def _options(hidden_states: bool, attentions: bool) -> frozenset[str]:

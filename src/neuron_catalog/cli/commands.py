@@ -10,7 +10,8 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 MODULES = {
-    "building": ("export", "plan", "selftest", "validate"),
+    "building": ("export", "plan"),
+    "proving": ("selftest", "validate"),
     "listing": ("list", "list-tasks", "show", "check"),
     "authoring": ("new", "explain", "outdated"),
     "artifacts": ("verify", "inspect", "doctor"),

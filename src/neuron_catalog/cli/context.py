@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from neuron_catalog.catalog.overview import Overview
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+BackendName = Annotated[str | None, typer.Option("--backend", metavar="NAME", help="See `doctor`.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Seed of example inputs and of tiny weights.")]
 
 
 @dataclass(frozen=True)

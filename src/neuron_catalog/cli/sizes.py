@@ -1,4 +1,4 @@
-"""Size options: one for each axis of the shipped families, and `--axis` for those of a user's own."""
+"""Size options: one for each shipped axis, and `--axis` for those of a user's own families."""
 
 from __future__ import annotations
 
@@ -51,6 +51,8 @@ SIZES = {
     "audio_channels": "Channels of a waveform.",
     "num_codebooks": "Codes for each stretch of a waveform.",
     "nb_max_frames": "Frames of a spectrogram.",
+    "num_images_per_prompt": "Images that a pipeline makes of each prompt.",
+    "guidance_copies": "Rows of a denoiser for each image: 2 with guidance, 1 without.",
     "num_frames": "Frames of a clip.",
     "num_images": "Images of a row of text.",
     "context_length": "Steps of a time series.",
@@ -60,7 +62,7 @@ SIZES = {
     "frame_size": "Values of a frame of stacked features.",
     "noise_channels": "Channels of the noise that a waveform is made from.",
 }
-"""Axis → help. A test holds this to the axes of the shipped families."""
+"""Axis → help. A test holds this to the axes of the shipped families and pipelines."""
 
 
 def with_sizes(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,0 +1,68 @@
+"""Prove a pipeline: export its tiny version, hold each part to its checks, and compare the images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.composition import Composition
+from neuron_catalog.exporting.pipeline import export_resolved_pipeline
+from neuron_catalog.exporting.pipeline_request import (
+    CONTROLNET,
+    PipelineRequest,
+    ResolvedPipeline,
+    resolve_pipeline,
+)
+from neuron_catalog.manifest import Check, Manifest
+from neuron_catalog.models.components import TinyComponentSource
+from neuron_catalog.proving.images import Eager, check_images
+from neuron_catalog.schema.components import Use
+from neuron_catalog.schema.conditions import OptionOn, all_of
+
+
+def tiny_request(use: Use, name: str, seed: int, backend: str | None, out: Path) -> PipelineRequest:
+    """Ask for the tiny version of a pipeline with the parts that a use needs."""
+    options = {each.option for each in all_of(use.when) if isinstance(each, OptionOn)}
+    controlnets = ("tiny",) if CONTROLNET in options else ()
+    return PipelineRequest(pipeline=name, out=out, seed=seed, backend=backend, controlnets=controlnets)
+
+
+def check_pipeline(
+    catalog: Catalog, name: str, use: str, seed: int, backend: str | None, folder: Path
+) -> tuple[Check, ...]:
+    """Export the tiny version of a pipeline into a folder, and return what was seen of it in one use.
+
+    Raises:
+        NeuronCatalogError: if it cannot be exported.
+    """
+    told = catalog.pipelines[name].uses[use]
+    resolved = resolve_pipeline(tiny_request(told, name, seed, backend, folder / "pipeline"), catalog)
+    exported = export_resolved_pipeline(resolved)
+    image = check_images(exported.folder, use, told, _eager(resolved, seed), seed)
+    other = check_images(exported.folder, use, told, _eager(resolved, seed + 1), seed)
+    if other.status == "failed":
+        control = Check(name="negative_control", status="passed", detail=f"rejected: {other.detail}")
+    else:
+        detail = f"parts with other weights were accepted: {other.detail}"
+        control = Check(name="negative_control", status="failed", detail=detail)
+    return (*_parts(exported.folder, exported.composition), image, control)
+
+
+def _parts(folder: Path, composition: Composition) -> list[Check]:
+    """Return one outcome for each part: the export has passed, or there would be no folder."""
+    found = []
+    for name in composition.parts:
+        checks = [check for graph in Manifest.read(folder / name).graphs for check in graph.checks]
+        seen = ", ".join(f"{check.name} {check.status}" for check in checks)
+        found.append(Check(name=name, status="passed", detail=seen))
+    return found
+
+
+def _eager(resolved: ResolvedPipeline, seed: int) -> Eager:
+    parts = {name: each.part for name, each in resolved.parts.items()}
+    sources = {
+        name: replace(each.source, seed=seed) if isinstance(each.source, TinyComponentSource) else each.source
+        for name, each in resolved.parts.items()
+    }
+    return Eager.of(parts, sources)
