@@ -13,7 +13,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize,
 from torch import nn
 
 from neuron_catalog import ExportRequest, RequestError, export, infer_task, load_artifact, validate_artifact
-from neuron_catalog.exporting.build import build
+from neuron_catalog.exporting.build import build, read_beside
 from neuron_catalog.exporting.exporter import silent
 from neuron_catalog.exporting.request import resolve
 from neuron_catalog.exporting.validator import check_values
@@ -78,8 +78,9 @@ def test_another_pooling_is_told_apart(catalog, folder, tmp_path):
     other = nn.Sequential(*built.model)
     other[1] = Pooling(32, "max")
     stranger = SentenceTransformer(modules=list(other), device="cpu")
-    subject = replace(built.subject, oracle=SentenceWrapper().oracle(stranger, built.plan))
-    assert check_values(built.subject).status == "passed"
+    right = read_beside(built, resolved, tmp_path).subject
+    subject = replace(right, oracle=SentenceWrapper().oracle(stranger, built.plan))
+    assert check_values(right).status == "passed"
     assert "sentence_embedding differs" in check_values(subject).detail
 
 

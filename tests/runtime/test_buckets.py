@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from neuron_catalog import ExportRequest, Manifest, NeuronModelForMaskedLM, RequestError, export
-from neuron_catalog.exporting.build import build
+from neuron_catalog.exporting.build import build, read_beside
 from neuron_catalog.exporting.exporter import silent
 from neuron_catalog.exporting.request import resolve
 from neuron_catalog.models.fills import make_inputs
@@ -100,8 +100,8 @@ def test_a_fault_in_the_smallest_graph_is_found(catalog, folder, tmp_path):
     request = ExportRequest(
         model=str(folder), task="fill-mask", axes={"batch_size": 2, "sequence_length": [8, 16]}
     )
-    built = build(resolve(request, catalog), tmp_path, silent)
-    small = built.subjects["bucket_0"]
+    resolved = resolve(request, catalog)
+    small = read_beside(build(resolved, tmp_path, silent), resolved, tmp_path).subjects["bucket_0"]
     assert check_values(small).status == "passed"
     wrong = replace(small, graph=lambda *given: (small.graph(*given)[0] * 1.01,))
     assert check_values(wrong).status == "failed"

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from neuron_catalog.exporting.exporter import Exported
     from neuron_catalog.exporting.request import ExportRequest, Resolved
 
-STEPS = 4
+STEPS = 5
 """How often an export reports that a step begins."""
 
 

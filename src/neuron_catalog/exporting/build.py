@@ -1,9 +1,9 @@
-"""From a resolved request to a saved, reloaded and examined graph."""
+"""From a resolved request to a saved graph, and back to one that can be examined."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -26,18 +26,41 @@ OnStep = Callable[[str], None]
 """Told what begins now, for progress on a terminal."""
 
 
+LARGEST = "forward"
+"""Name of the largest graph; those for smaller inputs are numbered."""
+
+
 @dataclass(frozen=True)
 class Built:
-    """Saved graphs, ready for examination, and where their weights came from."""
+    """A model in memory, whose graphs were saved and are not read back yet."""
 
     model: nn.Module
     plans: dict[str, Plan]
     """Name of a graph → what it was made for; the largest one last."""
+    wrapped: Wrapped
+    source: SourceRecord
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the largest graph."""
+        return self.plans[LARGEST]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What an artifact is made of beside its files. It holds no model, unless its subjects do."""
+
+    plans: dict[str, Plan]
+    """As those of what was built."""
     parts: tuple[Part, ...]
     """The traced functions, if a graph takes several."""
+    functions: tuple[str, ...]
+    """The names of all traced functions."""
     subjects: dict[str, Subject]
-    """Name → what is examined."""
+    """Name of a graph → what is examined; none without validation."""
     source: SourceRecord
+    returns: dict[str, str]
+    """The classes of the model's answer; see `Wrapper.returns`."""
 
     @property
     def subject(self) -> Subject:
@@ -50,12 +73,8 @@ class Built:
         return self.plans[LARGEST]
 
 
-LARGEST = "forward"
-"""Name of the largest graph; those for smaller inputs are numbered."""
-
-
 def build(resolved: Resolved, folder: Path, on_step: OnStep) -> Built:
-    """Load the weights, compile, write the graphs into `folder` and read them back.
+    """Load the weights, compile and write the graphs into `folder`.
 
     Raises:
         RequestError: if the weights cannot be loaded, do not serve the task, or the disk is full.
@@ -72,10 +91,45 @@ def build(resolved: Resolved, folder: Path, on_step: OnStep) -> Built:
         program = resolved.backend.compile(wrapped.module, wrapped.examples)
         require_space(path, source.weights_bytes)
         resolved.backend.save(program, path)
-    del program
-    reloaded = resolved.backend.load(path, wrapped.examples).graphs
-    subjects = subjects_of(plans, eager.module, wrapped, resolved.backend, reloaded, resolved.seed)
-    return Built(eager.module, plans, wrapped.parts, subjects, source)
+    return Built(eager.module, plans, wrapped, source)
+
+
+def live_subjects(built: Built, resolved: Resolved) -> dict[str, Subject]:
+    """Return what is examined, with the eager model at hand, and its own functions in place of the graphs."""
+    functions = built.wrapped.functions
+    return subjects_of(built.plans, built.model, built.wrapped, resolved.backend, functions, resolved.seed)
+
+
+def read_beside(built: Built, resolved: Resolved, folder: Path) -> Draft:
+    """Read the graphs in `folder` and keep the eager model beside them, for who goes on using it.
+
+    Raises:
+        RequestError: if they cannot be read.
+    """
+    draft = draft_of(built, live_subjects(built, resolved), resolved.seed)
+    return read_back(draft, resolved, folder)
+
+
+def draft_of(built: Built, subjects: dict[str, Subject], seed: int) -> Draft:
+    """Take down what an artifact needs to know of a model."""
+    plan, wrapped = built.plan, built.wrapped
+    returns = WRAPPERS[plan.wrapper].returns(built.model, plan, make_inputs(plan, seed))
+    return Draft(built.plans, wrapped.parts, tuple(wrapped.examples), subjects, built.source, returns)
+
+
+def read_back(draft: Draft, resolved: Resolved, folder: Path) -> Draft:
+    """Read the graphs in `folder`, and make them what is examined.
+
+    Raises:
+        RequestError: if they cannot be read.
+    """
+    graphs = resolved.backend.load(folder / resolved.backend.FILE_NAME, draft.functions).graphs
+    wrapper = WRAPPERS[draft.plan.wrapper]
+    subjects = {
+        name: replace(subject, graph=wrapper.assembled(name, draft.plans[name], graphs, draft.parts))
+        for name, subject in draft.subjects.items()
+    }
+    return replace(draft, subjects=subjects)
 
 
 def make_subjects(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO
 
 from torch import nn
 from transformers import PretrainedConfig
@@ -13,9 +15,18 @@ from transformers.utils import GENERATION_CONFIG_NAME
 
 from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.digests import record_file
-from neuron_catalog.exporting.build import Built, OnStep, build
+from neuron_catalog.exporting.build import (
+    Built,
+    Draft,
+    OnStep,
+    build,
+    draft_of,
+    live_subjects,
+    read_back,
+)
 from neuron_catalog.exporting.examination import examine, unexamined
 from neuron_catalog.exporting.publish import publication, require_free
+from neuron_catalog.exporting.rehearsal import rehearse
 from neuron_catalog.exporting.request import ExportRequest, Resolved, resolve
 from neuron_catalog.manifest import (
     MANIFEST_NAME,
@@ -25,8 +36,6 @@ from neuron_catalog.manifest import (
     Manifest,
     Plan,
 )
-from neuron_catalog.models.fills import make_inputs
-from neuron_catalog.models.wrappers import WRAPPERS
 from neuron_catalog.version import __version__
 
 NO_COMPILER = {
@@ -79,20 +88,40 @@ def export_into(
 ) -> Manifest:
     """Export into a folder, which is there whole or not at all; return the manifest."""
     with publication(target, overwrite) as folder:
-        built = build(resolved, folder, on_step)
-        resolved.source.copy_preprocessing(folder)
-        graphs = _examined(built, validation, folder, on_step)
+        with TemporaryFile(dir=folder) as answers:  # without a name; closed before the files are recorded
+            draft = _drafted(resolved, validation, folder, answers, on_step)
+            gc.collect()  # the wrapped module and many models refer to themselves
+            draft = read_back(draft, resolved, folder)
+            resolved.source.copy_preprocessing(folder)
+            graphs = _examined(draft, validation, folder, on_step)
         on_step("Writing the artifact")
-        return finish(built, graphs, resolved, folder)
+        return finish(draft, graphs, resolved, folder)
 
 
-def finish(built: Built, graphs: tuple[Graph, ...], resolved: Resolved, folder: Path) -> Manifest:
-    """Write what makes an artifact of a folder with built graphs; return its manifest."""
+def _drafted(
+    resolved: Resolved, validation: bool, folder: Path, answers: BinaryIO, on_step: OnStep
+) -> Draft:
+    """Do all that needs the eager model. It is gone with this function: graphs hold the weights again."""
+    built = build(resolved, folder, on_step)
+    subjects = {}
+    if validation:
+        on_step("Asking the eager model")
+        subjects = rehearse(live_subjects(built, resolved), answers)
+    write_settings(built, resolved, folder)
+    return draft_of(built, subjects, resolved.seed)
+
+
+def write_settings(built: Built, resolved: Resolved, folder: Path) -> None:
+    """Write what transformers wants to know of a model."""
     write_config(built.model, built.plan, resolved, folder)
     settings = getattr(built.model, "generation_config", None)
     if settings is not None:
         (folder / GENERATION_CONFIG_NAME).write_text(settings.to_json_string(), encoding="utf-8")
-    manifest = _manifest(built, graphs, resolved, folder)
+
+
+def finish(draft: Draft, graphs: tuple[Graph, ...], resolved: Resolved, folder: Path) -> Manifest:
+    """Write the manifest, which makes an artifact of a folder with graphs and settings; return it."""
+    manifest = _manifest(draft, graphs, resolved, folder)
     manifest.write(folder)
     return manifest
 
@@ -103,25 +132,25 @@ def default_target(request: ExportRequest, plan: Plan) -> Path:
     return Path(f"{base}-{plan.task}-neuron")
 
 
-def _examined(built: Built, validation: bool, folder: Path, on_step: OnStep) -> tuple[Graph, ...]:
+def _examined(draft: Draft, validation: bool, folder: Path, on_step: OnStep) -> tuple[Graph, ...]:
     if not validation:
-        return unexamined(built.plans, "--disable-validation was given")
+        return unexamined(draft.plans, "--disable-validation was given")
     on_step("Validating on fresh inputs")
-    return examine(built.plans, built.subjects, _sides(folder))
+    return examine(draft.plans, draft.subjects, _sides(folder))
 
 
-def _manifest(built: Built, graphs: tuple[Graph, ...], resolved: Resolved, folder: Path) -> Manifest:
-    backend, plan = resolved.backend, built.plan
+def _manifest(draft: Draft, graphs: tuple[Graph, ...], resolved: Resolved, folder: Path) -> Manifest:
+    backend = resolved.backend
     return Manifest(
         neuron_catalog=__version__,
         file=backend.FILE_NAME,
         graphs=graphs,
-        parts=built.parts,
-        returns=WRAPPERS[plan.wrapper].returns(built.model, plan, make_inputs(plan, resolved.seed)),
+        parts=draft.parts,
+        returns=draft.returns,
         backend=BackendRecord(
             name=resolved.backend_name, arguments=backend.arguments(), versions=backend.versions()
         ),
-        source=built.source,
+        source=draft.source,
         seed=resolved.seed,
         files={
             path.name: record_file(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST_NAME

@@ -32,10 +32,16 @@ FIRST_SEED = 5 + len(PATTERNS)
 
 def axis_fits(subject: Subject, sides: Iterable[Filling] = ("right", "left")) -> tuple[AxisFit, ...]:
     """Try each axis of the inputs that is larger than one; `sides` is where to put padding, best first."""
-    axes = [axis for axis, size in subject.plan.axes.items() if size > 1 and _inputs_with(axis, subject.plan)]
     with quiet_transformers(), warnings.catch_warnings():  # models tell how they adapt to what is short
         warnings.simplefilter("ignore")
-        return tuple(_fit(axis, subject, tuple(sides)) for axis in axes)
+        return tuple(_fit(axis, subject, tuple(sides)) for axis in _axes(subject.plan))
+
+
+def questions(subject: Subject) -> Iterator[Inputs]:
+    """Yield all inputs for which a trial may ask the eager model."""
+    for axis in _axes(subject.plan):
+        if not (_impossible(axis, subject.plan) or _waived(axis, subject.plan)):
+            yield from (inputs for _, _, inputs in _trials(axis, subject))
 
 
 def not_tried(plan: Plan, reason: str) -> tuple[AxisFit, ...]:
@@ -55,6 +61,11 @@ def _fit(axis: str, subject: Subject, sides: tuple[Filling, ...]) -> AxisFit:
         except NeuronCatalogError as error:
             complaint = complaint or error.cause
     return AxisFit(axis=axis, filled=None, detail=complaint)
+
+
+def _axes(plan: Plan) -> list[str]:
+    """The axes to try."""
+    return [axis for axis, size in plan.axes.items() if size > 1 and _inputs_with(axis, plan)]
 
 
 def _inputs_with(axis: str, plan: Plan) -> list[str]:
@@ -95,9 +106,7 @@ def _tried(axis: str, filling: Filling, subject: Subject) -> str:
         NeuronCatalogError: if an output differs from the eager model's at a real token, or no size is taken.
     """
     tried, worst = [], 0.0
-    for number, size in enumerate(_trials(axis, subject.plan)):
-        seed = subject.seed + FIRST_SEED + number
-        inputs = make_inputs(resized(subject.plan, {axis: size}), seed)
+    for size, seed, inputs in _trials(axis, subject):
         try:
             eager = subject.eager(inputs)
         except RequestError:
@@ -114,7 +123,13 @@ def _tried(axis: str, filling: Filling, subject: Subject) -> str:
     return f"{sizes} instead of {subject.plan.axes[axis]}: largest difference {worst:.1e}"
 
 
-def _trials(axis: str, plan: Plan) -> Iterator[int]:
+def _trials(axis: str, subject: Subject) -> Iterator[tuple[int, int, Inputs]]:
+    """Yield sizes to try with a seed for each, and the inputs that it makes."""
+    for seed, size in enumerate(_sizes(axis, subject.plan), start=subject.seed + FIRST_SEED):
+        yield size, seed, make_inputs(resized(subject.plan, {axis: size}), seed)
+
+
+def _sizes(axis: str, plan: Plan) -> Iterator[int]:
     """Yield sizes to try: of rows three; of a small axis all, several times; of others seven.
 
     Models that work in steps, such as of four tokens, take sizes between two steps in another way: canine is

@@ -77,22 +77,34 @@ class Subject:
                 "Check the config and the inputs in the architecture's YAML.",
             ) from error
 
+    @property
+    def traced_inputs(self) -> Inputs:
+        """The inputs of the seed that was traced."""
+        return make_inputs(self.plan, self.seed)
+
+    @cached_property
+    def fresh_inputs(self) -> dict[int, Inputs]:
+        """Seed → inputs, of all runs."""
+        seeds = enumerate(PATTERNS, start=self.seed + 1)
+        return {seed: make_inputs(self.plan, seed, pattern) for seed, pattern in seeds}
+
     @cached_property
     def runs(self) -> tuple[Run, ...]:
         """One run for each mask pattern, each with a seed of its own."""
-        return tuple(self._run(self.seed + 1 + i, pattern) for i, pattern in enumerate(PATTERNS))
+        return tuple(
+            Run(seed, inputs, self.compiled(inputs), self.eager(inputs))
+            for seed, inputs in self.fresh_inputs.items()
+        )
 
-    def _run(self, seed: int, pattern: Pattern) -> Run:
-        inputs = make_inputs(self.plan, seed, pattern)
-        return Run(seed, inputs, self.compiled(inputs), self.eager(inputs))
+    def require_deterministic(self) -> Outputs:
+        """Make sure that the eager model gives the same twice, and return it.
 
-    def require_deterministic(self) -> None:
-        """Make sure that the eager model gives the same twice; otherwise nothing can be compared with it.
+        Otherwise nothing can be compared with it.
 
         Raises:
             RequestError: naming the output that changes.
         """
-        inputs = make_inputs(self.plan, self.seed)
+        inputs = self.traced_inputs
         first, second = self.eager(inputs), self.eager(inputs)
         for name, value in first.items():
             if not torch.equal(value, second[name]):
@@ -101,11 +113,17 @@ class Subject:
                     f"{name} changes from one call to the next with the same inputs.",
                     "It draws random numbers; such a model cannot be verified, so it is not exported.",
                 )
+        return first
 
     @property
     def mixed(self) -> Run:
         """The run whose rows have different lengths."""
         return self.runs[-1]
+
+    @property
+    def mixed_inputs(self) -> Inputs:
+        """The inputs of that run."""
+        return self.fresh_inputs[self.seed + len(PATTERNS)]
 
     def other_inputs(self) -> Inputs:
         """Return inputs of another seed than all runs'."""

@@ -21,10 +21,10 @@ from neuron_catalog.exporting.comparisons import (
     too_large,
     unmasked,
 )
-from neuron_catalog.exporting.subject import PATTERNS, Outputs, Subject
+from neuron_catalog.exporting.questions import altered, first_row, has_rows, larger_batch, larger_size
+from neuron_catalog.exporting.subject import Outputs, Subject
 from neuron_catalog.manifest import Check, Difference, InputTensor, Plan
-from neuron_catalog.models.fills import changed, make_inputs, over
-from neuron_catalog.models.fitting import resized
+from neuron_catalog.models.fills import changed, over
 from neuron_catalog.models.sources import quiet_transformers
 
 
@@ -121,13 +121,9 @@ def check_values(subject: Subject) -> Check:
 def check_inputs_alive(subject: Subject) -> Check:
     """4. Changing any one input changes an output; otherwise its value was baked into the graph."""
     base = subject.mixed
-    dead, fixed = [], []
-    for tensor in subject.plan.inputs:
-        new = changed(tensor, base.inputs[tensor.name])
-        if torch.equal(new, base.inputs[tensor.name]):
-            fixed.append(tensor.name)
-            continue
-        inputs = {**base.inputs, tensor.name: new}
+    dead, tried = [], []
+    for tensor, inputs in altered(subject.plan, base.inputs):
+        tried.append(tensor.name)
         given = subject.compiled(inputs)
         if not all(torch.isfinite(value).all() for value in given.values()):
             dead.append(f"another {tensor.name} gives NaN or infinity")
@@ -137,8 +133,8 @@ def check_inputs_alive(subject: Subject) -> Check:
             dead.append(f"{tensor.name} has no effect on any output: {why}")
     if dead:
         return Check(name="inputs_alive", status="failed", detail="; ".join(dead))
-    names = [tensor.name for tensor in subject.plan.inputs if tensor.name not in fixed]
-    detail = f"{', '.join(names)} change the outputs"
+    fixed = [tensor.name for tensor in subject.plan.inputs if tensor.name not in tried]
+    detail = f"{', '.join(tried)} change the outputs"
     if fixed:
         detail += f"; {', '.join(fixed)} has one possible value only and was not changed"
     return Check(name="inputs_alive", status="passed", detail=detail)
@@ -192,8 +188,7 @@ def check_rows_independent(subject: Subject) -> Check:
     """6. A row gives the same alone (in the eager model) and beside other rows (in the graph)."""
     name = "rows_independent"
     plan = subject.plan
-    first = {axes[:1] for axes in [t.axes for t in plan.inputs] + [t.axes for t in plan.outputs]}
-    if len(first) != 1:
+    if not has_rows(plan):
         return _not_run(name, "the inputs and outputs do not begin with one common axis")
     base = subject.mixed
     rows = len(next(iter(base.inputs.values())))
@@ -203,7 +198,7 @@ def check_rows_independent(subject: Subject) -> Check:
     among_others = subject.compiled(
         {n: torch.cat([value[:1], new[n][1:]]) for n, value in base.inputs.items()}
     )
-    alone = subject.eager({n: value[:1] for n, value in base.inputs.items()})
+    alone = subject.eager(first_row(base.inputs))
     other_batch = replace(subject.tolerance, factor=OTHER_BATCH_FACTOR)
     in_batch = {n: value[:1] for n, value in base.compiled.items()}
     differences = (
@@ -226,13 +221,12 @@ def check_dynamic_batch(subject: Subject) -> Check:
     """A batch of another size, split, padded and joined, equals the eager model's."""
     axis = subject.plan.dynamic_axes[0]
     batch = subject.plan.axes[axis]
-    larger = 2 * batch + 1
-    seed = subject.seed + 2 + len(PATTERNS)
-    inputs = make_inputs(resized(subject.plan, {axis: larger}), seed)
+    seed, inputs = larger_batch(subject)
     given = subject.compiled(inputs, DynamicBatch(subject.graph, batch))
     differences = compare(
         given, subject.eager(inputs), replace(subject.tolerance, factor=OTHER_BATCH_FACTOR), seed
     )
+    larger = larger_size(batch)
     return _judged("dynamic_batch", differences, f"{axis} {larger} through a graph of {batch}")
 
 

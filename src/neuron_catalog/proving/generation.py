@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from neuron_catalog.errors import NeuronCatalogError, first_line
-from neuron_catalog.exporting.build import LARGEST, Built
-from neuron_catalog.exporting.exporter import finish
+from neuron_catalog.exporting.build import LARGEST, Built, Draft
+from neuron_catalog.exporting.exporter import finish, write_settings
 from neuron_catalog.exporting.fits import axis_fits
 from neuron_catalog.exporting.request import Resolved
 from neuron_catalog.manifest import AxisFit, Check, Graph, InputTensor, Plan, Status
@@ -62,13 +62,13 @@ def generates(plan: Plan) -> bool:
     return issubclass(getattr(classes, plan.runtime_class, object), GeneratingModel)
 
 
-def check_generation(built: Built, resolved: Resolved, folder: Path) -> Check:
+def check_generation(built: Built, draft: Draft, resolved: Resolved, folder: Path) -> Check:
     """Have the artifact and the eager model go on with the same unequal prompts, greedily and by sampling.
 
     Without a cache it is not run if transformers' own model cannot do it, or the artifact takes whole texts
     only; with one there is no way around it.
     """
-    fits = _fits(built)
+    fits = _fits(draft)
     if reason := _only_whole(built.plan, fits):
         return Check(name="generation", status="not_run", detail=reason)
     prompts = _prompts(built.plan)
@@ -79,7 +79,8 @@ def check_generation(built: Built, resolved: Resolved, folder: Path) -> Check:
         status: Status = "failed" if built.plan.wrapper in CACHE_AXES else "not_run"
         return Check(name="generation", status=status, detail=reason)
     graph = Graph(name=LARGEST, plan=built.plan, checks=(), fits=fits)
-    finish(built, (graph,), resolved, folder)
+    write_settings(built, resolved, folder)
+    finish(draft, (graph,), resolved, folder)
     model = NeuronAutoModel.from_pretrained(folder)
     for way, how in WAYS.items():
         try:
@@ -93,10 +94,10 @@ def check_generation(built: Built, resolved: Resolved, folder: Path) -> Check:
     return Check(name="generation", status="passed", detail=f"{tokens} tokens equal those of transformers")
 
 
-def _fits(built: Built) -> tuple[AxisFit, ...]:
+def _fits(draft: Draft) -> tuple[AxisFit, ...]:
     """What may be filled up: with a cache prompts always, since that is how it is made; else it is tried."""
-    if built.plan.wrapper not in CACHE_AXES:
-        return axis_fits(built.subject)
+    if draft.plan.wrapper not in CACHE_AXES:
+        return axis_fits(draft.subject)
     return (AxisFit(axis="prompt_length", filled="right", detail="as the prompts of this check"),)
 
 

@@ -19,7 +19,7 @@ from pydantic import Field, computed_field
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.errors import NeuronCatalogError, RequirementError, first_line
 from neuron_catalog.exporting.backends import choose
-from neuron_catalog.exporting.build import Built, build
+from neuron_catalog.exporting.build import Built, Draft, build, read_beside
 from neuron_catalog.exporting.exporter import silent
 from neuron_catalog.exporting.request import ExportRequest, Resolved, resolve
 from neuron_catalog.exporting.validator import check_values, validate, waived
@@ -142,12 +142,13 @@ def run_job(job: Job) -> Row:
         with tempfile.TemporaryDirectory(prefix="neuron-catalog-") as folder:
             resolved = resolve(_request(job), Catalog(job.folders))
             built = build(resolved, Path(folder), silent)
-            outcomes = validate(built.subject)
+            draft = read_beside(built, resolved, Path(folder))
+            outcomes = validate(draft.subject)
             if generates(built.plan):
-                written = check_generation(built, resolved, Path(folder))
+                written = check_generation(built, draft, resolved, Path(folder))
                 outcomes = (*outcomes, waived(written, built.plan))
             stale = _stale_waivers(built, outcomes)
-            checks = (*outcomes, negative_control(built, resolved), *stale)
+            checks = (*outcomes, negative_control(draft, resolved), *stale)
         outcome: dict[str, Any] = {"backend": resolved.backend_name, "checks": checks}
     except RequirementError as error:
         outcome = {"backend": choose(job.backend)[0], "not_run": error.cause}
@@ -169,12 +170,12 @@ def _request(job: Job) -> ExportRequest:
     )
 
 
-def negative_control(built: Built, resolved: Resolved) -> Check:
+def negative_control(draft: Draft, resolved: Resolved) -> Check:
     """A model with other weights must be told apart, or the comparison proves nothing."""
     assert isinstance(resolved.source, TinySource)
-    stranger = replace(resolved.source, seed=resolved.seed + 1).load(built.plan)
-    oracle = WRAPPERS[built.plan.wrapper].oracle(stranger.module, built.subject.plan)
-    verdict = check_values(replace(built.subject, oracle=oracle))
+    stranger = replace(resolved.source, seed=resolved.seed + 1).load(draft.plan)
+    oracle = WRAPPERS[draft.plan.wrapper].oracle(stranger.module, draft.subject.plan)
+    verdict = check_values(replace(draft.subject, oracle=oracle))
     if verdict.status == "failed":
         return Check(name="negative_control", status="passed", detail=f"rejected: {verdict.detail}")
     detail = f"a model with other weights was accepted: {verdict.detail}"

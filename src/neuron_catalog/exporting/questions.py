@@ -1,0 +1,56 @@
+"""What the checks ask the eager model for: fresh inputs, none of which was traced.
+
+They follow from plan and seed alone. So they can be asked before there is a graph to compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from neuron_catalog.exporting.subject import PATTERNS, Subject
+from neuron_catalog.manifest import InputTensor, Plan
+from neuron_catalog.models.fills import Inputs, changed, make_inputs
+from neuron_catalog.models.fitting import resized
+
+
+def questions(subject: Subject) -> Iterator[Inputs]:
+    """Yield all inputs for which a check may ask the eager model; what only explains a failure comes last."""
+    yield from subject.fresh_inputs.values()
+    if has_rows(subject.plan):
+        yield first_row(subject.mixed_inputs)
+    if subject.plan.dynamic_axes:
+        yield larger_batch(subject)[1]
+    yield from (inputs for _, inputs in altered(subject.plan, subject.mixed_inputs))
+
+
+def has_rows(plan: Plan) -> bool:
+    """Tell whether all inputs and outputs begin with one common axis."""
+    return len({axes[:1] for axes in [t.axes for t in plan.inputs] + [t.axes for t in plan.outputs]}) == 1
+
+
+def first_row(inputs: Inputs) -> Inputs:
+    """Return the first row alone."""
+    return {name: value[:1] for name, value in inputs.items()}
+
+
+def altered(plan: Plan, inputs: Inputs) -> Iterator[tuple[InputTensor, Inputs]]:
+    """Yield each input that can be another with the inputs in which it is."""
+    for tensor in plan.inputs:
+        new = changed(tensor, inputs[tensor.name])
+        if not torch.equal(new, inputs[tensor.name]):
+            yield tensor, {**inputs, tensor.name: new}
+
+
+def larger_batch(subject: Subject) -> tuple[int, Inputs]:
+    """Return inputs for more rows than the graph has, and their seed: that after `Subject.other_inputs`."""
+    axis = subject.plan.dynamic_axes[0]
+    seed = subject.seed + 2 + len(PATTERNS)
+    larger = resized(subject.plan, {axis: larger_size(subject.plan.axes[axis])})
+    return seed, make_inputs(larger, seed)
+
+
+def larger_size(batch: int) -> int:
+    """Return a number of rows that is no number of whole batches, unless a batch is one row."""
+    return 2 * batch + 1
