@@ -91,7 +91,7 @@ def __getattr__(name: str) -> Any:
     elif name.startswith("Neuron") and name.endswith("Pipeline"):
         from neuron_catalog.models.components import diffusers
 
-        diffusers(name)
+        diffusers(name)  # or say how to install it
         home = "runtime.diffusion.classes"
     elif name in HOME:
         home = HOME[name]

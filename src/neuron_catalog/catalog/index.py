@@ -17,7 +17,7 @@ from neuron_catalog.catalog.shelf import raise_if_any
 from neuron_catalog.catalog.shelves import Shelves
 from neuron_catalog.catalog.tiers import Tier, highest
 from neuron_catalog.errors import CatalogError, Finding, RequestError, nearest
-from neuron_catalog.schema.components import NO_TASK, Component, Pipeline
+from neuron_catalog.schema.components import NO_TASK, Component, Pipeline, Selection
 from neuron_catalog.schema.documents import Architecture, Family, NormalizedConfigsFile, TasksFile
 from neuron_catalog.schema.words import Library
 
@@ -125,6 +125,14 @@ class Catalog(Shelves):
             return tuple(self.pipelines[name].uses)
         return (NO_TASK,) if name in self.components else self.supported_tasks(name)
 
+    def selection(self, name: str) -> Selection:
+        """Return an architecture or a component.
+
+        Raises:
+            RequestError: if the catalog has neither of this name.
+        """
+        return self.components[name] if name in self.components else self.get(name)
+
     def definition(self, name: str) -> str:
         """Return the digest of all that the catalog says about an architecture, component or pipeline."""
         from neuron_catalog.catalog.evidence import definition_digest, pipeline_digest
@@ -134,7 +142,7 @@ class Catalog(Shelves):
             aliases = self.normalized_configs[pipeline.normalized_config]
             used = sorted({part.component for part in pipeline.parts.values()})
             return pipeline_digest(pipeline, aliases, {each: self.definition(each) for each in used})
-        selection = self.components[name] if name in self.components else self.get(name)
+        selection = self.selection(name)
         family = self.families[selection.family]
         aliases = self.normalized_configs[selection.normalized_config]
         return definition_digest(selection, family, aliases, self.tasks)

@@ -11,7 +11,7 @@ from neuron_catalog.catalog.source import YamlPath
 from neuron_catalog.errors import Finding, nearest
 from neuron_catalog.schema.components import Component
 from neuron_catalog.schema.documents import Family, Task
-from neuron_catalog.schema.words import Library
+from neuron_catalog.schema.words import ComponentLibrary, Library
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def renamed(entry: Entry[Any], key: str, name: str) -> Finding:
     return entry.source.finding((key,), "NC301", f"the file name differs from {name!r}", fix)
 
 
-def named_after(library: Library) -> str:
+def named_after(library: Library | ComponentLibrary) -> str:
     """Return the name, or beginning of a name, of the architectures of another library than transformers."""
     return library.replace("_", "-")
 

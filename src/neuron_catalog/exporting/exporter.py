@@ -98,9 +98,7 @@ def export_into(
         return finish(draft, graphs, resolved, folder)
 
 
-def _drafted(
-    resolved: Resolved, validation: bool, folder: Path, answers: BinaryIO, on_step: OnStep
-) -> Draft:
+def _drafted(resolved: Resolved, validation: bool, folder: Path, answers: BinaryIO, on_step: OnStep) -> Draft:
     """Do all that needs the eager model. It is gone with this function: graphs hold the weights again."""
     built = build(resolved, folder, on_step)
     subjects = {}

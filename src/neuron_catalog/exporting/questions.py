@@ -5,7 +5,7 @@ They follow from plan and seed alone. So they can be asked before there is a gra
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 
@@ -18,21 +18,30 @@ from neuron_catalog.models.fitting import resized
 def questions(subject: Subject) -> Iterator[Inputs]:
     """Yield all inputs for which a check may ask the eager model; what only explains a failure comes last."""
     yield from subject.fresh_inputs.values()
-    if has_rows(subject.plan):
-        yield first_row(subject.mixed_inputs)
+    if rowed := with_rows(subject.plan):
+        yield first_row(subject.mixed_inputs, rowed)
     if subject.plan.dynamic_axes:
         yield larger_batch(subject)[1]
     yield from (inputs for _, inputs in altered(subject.plan, subject.mixed_inputs))
 
 
-def has_rows(plan: Plan) -> bool:
-    """Tell whether all inputs and outputs begin with one common axis."""
-    return len({axes[:1] for axes in [t.axes for t in plan.inputs] + [t.axes for t in plan.outputs]}) == 1
+def with_rows(plan: Plan) -> list[str]:
+    """Return the inputs that have a row for each row of the outputs; none if rows cannot be told apart.
+
+    An input that begins with a dimension which rows have within them, such as the places of all tokens, is
+    shared by all rows.
+    """
+    axis = plan.outputs[0].axes[:1]
+    rowed = [tensor for tensor in plan.inputs if tensor.axes[:1] == axis]
+    within = {each for tensor in rowed for each in tensor.axes[1:]}
+    shared = all(tensor in rowed or (tensor.axes[:1] and tensor.axes[0] in within) for tensor in plan.inputs)
+    alike = all(tensor.axes[:1] == axis for tensor in plan.outputs)
+    return [tensor.name for tensor in rowed] if shared and alike else []
 
 
-def first_row(inputs: Inputs) -> Inputs:
-    """Return the first row alone."""
-    return {name: value[:1] for name, value in inputs.items()}
+def first_row(inputs: Inputs, rowed: Collection[str]) -> Inputs:
+    """Return the first row alone, beside what all rows share."""
+    return {name: value[:1] if name in rowed else value for name, value in inputs.items()}
 
 
 def altered(plan: Plan, inputs: Inputs) -> Iterator[tuple[InputTensor, Inputs]]:

@@ -21,7 +21,7 @@ from neuron_catalog.exporting.comparisons import (
     too_large,
     unmasked,
 )
-from neuron_catalog.exporting.questions import altered, first_row, has_rows, larger_batch, larger_size
+from neuron_catalog.exporting.questions import altered, first_row, larger_batch, larger_size, with_rows
 from neuron_catalog.exporting.subject import Outputs, Subject
 from neuron_catalog.manifest import Check, Difference, InputTensor, Plan
 from neuron_catalog.models.fills import changed, over
@@ -187,18 +187,17 @@ def _differences_under(mask: InputTensor, subject: Subject) -> Iterator[Differen
 def check_rows_independent(subject: Subject) -> Check:
     """6. A row gives the same alone (in the eager model) and beside other rows (in the graph)."""
     name = "rows_independent"
-    plan = subject.plan
-    if not has_rows(plan):
+    rowed = with_rows(subject.plan)
+    if not rowed:
         return _not_run(name, "the inputs and outputs do not begin with one common axis")
     base = subject.mixed
-    rows = len(next(iter(base.inputs.values())))
-    if rows == 1:
+    if len(base.inputs[rowed[0]]) == 1:
         return _not_run(name, "the batch has one row only")
     new = subject.other_inputs()
     among_others = subject.compiled(
-        {n: torch.cat([value[:1], new[n][1:]]) for n, value in base.inputs.items()}
+        {n: torch.cat([value[:1], new[n][1:]]) if n in rowed else value for n, value in base.inputs.items()}
     )
-    alone = subject.eager(first_row(base.inputs))
+    alone = subject.eager(first_row(base.inputs, rowed))
     other_batch = replace(subject.tolerance, factor=OTHER_BATCH_FACTOR)
     in_batch = {n: value[:1] for n, value in base.compiled.items()}
     differences = (

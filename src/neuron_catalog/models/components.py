@@ -55,7 +55,8 @@ def class_of(library: str, name: str, what: str) -> Any:
     """
     package = diffusers(what) if library == "diffusers" else importlib.import_module(library)
     try:
-        return getattr(package, name)
+        with quiet_transformers():  # diffusers imports a class when it is asked for, and others with it
+            return getattr(package, name)
     except AttributeError:
         raise RequirementError(
             f"The installed {library} {package.__version__} has no class {name}, which {what} needs.",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -200,8 +201,17 @@ class CheckpointSource(HubAccess):
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' notices and bars off the terminal for a while; restore them after."""
-    log = transformers.utils.logging
+    """Keep notices and bars of transformers, and of diffusers if it is in use, off the terminal for a while."""
+    with ExitStack() as stack:
+        for library in ("transformers", "diffusers"):
+            if library in sys.modules:
+                stack.enter_context(_quiet(sys.modules[library].utils.logging))
+        yield
+
+
+@contextmanager
+def _quiet(log: Any) -> Iterator[None]:
+    """Silence the logging of a library; restore it after."""
     verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()
     log.disable_progress_bar()

@@ -78,9 +78,10 @@ def check_images(folder: Path, use: str, told: Use, eager: Eager, seed: int) -> 
 
 def images_of(folder: Path, use: str, told: Use, eager: Eager, seed: int) -> tuple[Images, Images]:
     """Return what the artifact makes, and what its eager parts make: [images, height, width, colours]."""
-    from neuron_catalog.runtime.diffusion import classes
-
+    class_of("diffusers", told.pipeline_class, use)
     with quiet_transformers():
+        from neuron_catalog.runtime.diffusion import classes
+
         pipeline = getattr(classes, told.runtime_class).from_pretrained(folder)
         built = class_of("diffusers", told.pipeline_class, use)
         reference = assembled(built, folder, eager.modules, {})
@@ -105,8 +106,7 @@ def _asked(composition: Composition, signature: inspect.Signature, use: str, see
         asked |= {"strength": STEPS / (STEPS + 1), "num_inference_steps": STEPS + 1}
     if "image" in taken:
         picture = _picture(axes["height"], axes["width"], seed)
-        controlnets = sum(record.source == "controlnet" for record in composition.parts.values())
-        asked["image"] = [picture] * controlnets if use == "controlnet" and controlnets > 1 else picture
+        asked["image"] = [picture] * len(prompts) if use == "image-to-image" else picture
     if "mask_image" in taken:
         asked["mask_image"] = _half(axes["height"], axes["width"])
     if "clean_caption" in taken:

@@ -68,7 +68,7 @@ class Journal:
             RequestError: if a name is unknown, or the file is not one of finished rows.
             CatalogError: if the file of an architecture is wrong.
         """
-        wanted = {(name, task): None for name in names for task in self.catalog.supported_tasks(name)}
+        wanted = {(name, task): None for name in names for task in self.catalog.rows(name)}
         backend_name, _ = choose(backend)
         last = {
             (entry.row.architecture, entry.row.task): entry.row

@@ -10,6 +10,7 @@ from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.catalog.names import named_after
 from neuron_catalog.exporting.backends import BACKENDS
 from neuron_catalog.exporting.comparisons import RELATIVE_BOUND
+from neuron_catalog.proving.images import ALLOWED
 from neuron_catalog.proving.selftest import Row
 from neuron_catalog.version import __version__
 
@@ -57,7 +58,10 @@ def library_version(catalog: Catalog, architecture: str) -> dict[str, str]:
 
     A library that is not installed has none, and built nothing.
     """
-    library = named_after(catalog.get(architecture).library)
+    if architecture in catalog.pipelines:
+        library = "diffusers"
+    else:
+        library = named_after(catalog.selection(architecture).library)
     try:
         return {} if library == "transformers" else {library: metadata.version(library)}
     except metadata.PackageNotFoundError:
@@ -70,7 +74,8 @@ def plain_versions(versions: dict[str, str]) -> dict[str, str]:
 
 
 def scaled_difference(row: Row) -> float:
-    """Return the largest difference from eager, as a share of the largest eager value."""
-    values = next(check for check in row.checks if check.name == "values")
-    shares = [d.largest / d.allowed * RELATIVE_BOUND for d in values.differences if d.allowed]
+    """Return the largest difference from eager as a share of the largest eager value, or of white."""
+    values = next(check for check in row.checks if check.name in ("values", "image"))
+    bound = RELATIVE_BOUND if values.name == "values" else ALLOWED
+    shares = [d.largest / d.allowed * bound for d in values.differences if d.allowed]
     return float(f"{max(shares, default=0.0):.1e}")

@@ -21,11 +21,13 @@ from neuron_catalog.errors import NeuronCatalogError, RequirementError, first_li
 from neuron_catalog.exporting.backends import choose
 from neuron_catalog.exporting.build import Built, Draft, build, read_beside
 from neuron_catalog.exporting.exporter import silent
-from neuron_catalog.exporting.request import ExportRequest, Resolved, resolve
+from neuron_catalog.exporting.request import ExportRequest, Resolved, resolve, resolve_component
 from neuron_catalog.exporting.validator import check_values, validate, waived
 from neuron_catalog.manifest import Check, Record
+from neuron_catalog.models.components import TinyComponentSource
 from neuron_catalog.models.tiny import TinySource
 from neuron_catalog.models.wrappers import WRAPPERS
+from neuron_catalog.proving.compositions import check_pipeline
 from neuron_catalog.proving.generation import check_generation, generates, with_room
 
 ROWS_PER_PROCESS = 60
@@ -108,7 +110,7 @@ def selftest(
     todo = [
         Job(name, task, catalog.folders, backend, seed)
         for name in names
-        for task in catalog.supported_tasks(name)
+        for task in catalog.rows(name)
         if (name, task) not in left_out
     ]
     if jobs == 1 and len(todo) <= ROWS_PER_PROCESS:
@@ -136,28 +138,48 @@ def _begin_process() -> None:
 
 
 def run_job(job: Job) -> Row:
-    """Export one tiny model into a folder that is thrown away, and examine it."""
+    """Export one tiny model or pipeline into a folder that is thrown away, and examine it."""
     started = time.perf_counter()
+    outcome: dict[str, Any]
     try:
+        catalog = Catalog(job.folders)
         with tempfile.TemporaryDirectory(prefix="neuron-catalog-") as folder:
-            resolved = resolve(_request(job), Catalog(job.folders))
-            built = build(resolved, Path(folder), silent)
-            draft = read_beside(built, resolved, Path(folder))
-            outcomes = validate(draft.subject)
-            if generates(built.plan):
-                written = check_generation(built, draft, resolved, Path(folder))
-                outcomes = (*outcomes, waived(written, built.plan))
-            stale = _stale_waivers(built, outcomes)
-            checks = (*outcomes, negative_control(draft, resolved), *stale)
-        outcome: dict[str, Any] = {"backend": resolved.backend_name, "checks": checks}
+            if job.architecture in catalog.pipelines:
+                way = (job.architecture, job.task, job.seed, job.backend)
+                outcome = {"checks": check_pipeline(catalog, *way, Path(folder))}
+            else:
+                outcome = {"checks": check_model(_resolved(job, catalog), Path(folder))}
     except RequirementError as error:
-        outcome = {"backend": choose(job.backend)[0], "not_run": error.cause}
+        outcome = {"not_run": error.cause}
     except NeuronCatalogError as error:
-        outcome = {"backend": choose(job.backend)[0], "error": first_line(error)}
+        outcome = {"error": first_line(error)}
     except Exception as error:  # noqa: BLE001, a model may raise anything, and one row never ends the run
-        outcome = {"backend": choose(job.backend)[0], "error": f"{type(error).__name__}: {first_line(error)}"}
+        outcome = {"error": f"{type(error).__name__}: {first_line(error)}"}
     seconds = round(time.perf_counter() - started, 3)
-    return Row(architecture=job.architecture, task=job.task, seconds=seconds, **outcome)
+    backend, _ = choose(job.backend)
+    return Row(architecture=job.architecture, task=job.task, backend=backend, seconds=seconds, **outcome)
+
+
+def check_model(resolved: Resolved, folder: Path) -> tuple[Check, ...]:
+    """Export a tiny model or component into a folder, and return all that was seen of it.
+
+    Raises:
+        NeuronCatalogError: if it cannot be exported.
+    """
+    built = build(resolved, folder, silent)
+    draft = read_beside(built, resolved, folder)
+    outcomes = validate(draft.subject)
+    if generates(built.plan):
+        written = check_generation(built, draft, resolved, folder)
+        outcomes = (*outcomes, waived(written, built.plan))
+    stale = _stale_waivers(built, outcomes)
+    return (*outcomes, negative_control(draft, resolved), *stale)
+
+
+def _resolved(job: Job, catalog: Catalog) -> Resolved:
+    if job.architecture in catalog.components:
+        return resolve_component(job.architecture, catalog, job.backend, job.seed)
+    return resolve(_request(job), catalog)
 
 
 def _request(job: Job) -> ExportRequest:
@@ -172,7 +194,7 @@ def _request(job: Job) -> ExportRequest:
 
 def negative_control(draft: Draft, resolved: Resolved) -> Check:
     """A model with other weights must be told apart, or the comparison proves nothing."""
-    assert isinstance(resolved.source, TinySource)
+    assert isinstance(resolved.source, (TinySource, TinyComponentSource))
     stranger = replace(resolved.source, seed=resolved.seed + 1).load(draft.plan)
     oracle = WRAPPERS[draft.plan.wrapper].oracle(stranger.module, draft.subject.plan)
     verdict = check_values(replace(draft.subject, oracle=oracle))
