@@ -32,6 +32,7 @@ class AdapterRecord(Record):
 
     name: str
     model: str
+    weight_name: str | None = None
     scale: float
     sha256: str
 

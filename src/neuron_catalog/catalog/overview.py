@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from neuron_catalog.catalog.cache import AnswerCache, cache_file, reading_code
-from neuron_catalog.catalog.folders import require_folders
+from neuron_catalog.catalog.folders import front_most, require_folders
 from neuron_catalog.catalog.snapshot import CatalogFile, Snapshot
 from neuron_catalog.catalog.tiers import Tier
 from neuron_catalog.errors import CatalogError, Finding
 
 if TYPE_CHECKING:
     from neuron_catalog.catalog.index import Catalog
+
+NO_TASK = ""
+"""What tiers of a component stand under; the schema says so too, but reading it takes pydantic."""
 
 
 class TaskOutline(TypedDict):
@@ -36,6 +39,30 @@ class Outline(TypedDict):
     tasks: dict[str, TaskOutline]
 
 
+class ComponentOutline(TypedDict):
+    """A component in short."""
+
+    family: str
+    summary: str
+    tier: Tier
+
+
+class PipelineOutline(TypedDict):
+    """A pipeline in short: its parts with their components, and its uses with class and tier."""
+
+    summary: str
+    mandatory_axes: list[str]
+    parts: dict[str, str]
+    uses: dict[str, tuple[str, Tier]]
+
+
+class Compositions(TypedDict):
+    """All components and pipelines in short."""
+
+    components: dict[str, ComponentOutline]
+    pipelines: dict[str, PipelineOutline]
+
+
 class Overview:
     """The whole catalog in short. All answers are plain data, as JSON knows it."""
 
@@ -47,6 +74,11 @@ class Overview:
     def architectures(self) -> tuple[str, ...]:
         """The names of all architectures, sorted."""
         return tuple(self._now.architectures)
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """The names of all pipelines, sorted."""
+        return tuple(front_most(self._now.folders, "pipelines"))
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -74,7 +106,7 @@ class Overview:
         with _Answers(self._now, "outlines") as answers:
             for name in names:
                 if name not in self._now.architectures:
-                    self._catalog.file_of(name)  # raises, and says what the name may have meant
+                    self._catalog.get(name)  # raises, and says what the name may have meant
                 file = self._now.architectures[name]
                 found[name] = answers.to((file,), partial(self._read_outline, name))
         return found
@@ -90,6 +122,17 @@ class Overview:
             for name, file in self._now.architectures.items():
                 files = (file, self._now.evidence_of(name))
                 found[name] = answers.to(files, partial(self._read_tiers, name))
+        return found
+
+    def compositions(self) -> Compositions:
+        """Return all components and pipelines in short.
+
+        Raises:
+            CatalogError: if a file of them, or one of recorded runs, is wrong.
+        """
+        with _Answers(self._now, "compositions") as answers:
+            files = tuple(self._now.composed.values())
+            found: Compositions = answers.to(files, self._read_compositions)
         return found
 
     def check(self) -> tuple[Finding, ...]:
@@ -124,6 +167,23 @@ class Overview:
 
     def _read_tiers(self, name: str) -> dict[str, Tier]:
         return self._catalog.tiers(name)
+
+    def _read_compositions(self) -> Compositions:
+        catalog = self._catalog
+        components: dict[str, ComponentOutline] = {
+            name: {"family": each.family, "summary": each.summary, "tier": catalog.tiers(name)[NO_TASK]}
+            for name, each in catalog.components.items()
+        }
+        pipelines: dict[str, PipelineOutline] = {}
+        for name, pipeline in catalog.pipelines.items():
+            tiers = catalog.tiers(name)
+            pipelines[name] = {
+                "summary": pipeline.summary,
+                "mandatory_axes": [n for n, axis in pipeline.axes.items() if axis.default is None],
+                "parts": {part: told.component for part, told in pipeline.parts.items()},
+                "uses": {use: (told.runtime_class, tiers[use]) for use, told in pipeline.uses.items()},
+            }
+        return {"components": components, "pipelines": pipelines}
 
     def _require_right(self, file: CatalogFile) -> Literal[True]:
         if findings := self._catalog.check([self._now.path(file)]):

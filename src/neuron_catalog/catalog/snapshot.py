@@ -49,6 +49,12 @@ class Snapshot:
         found = front_most(self.folders, "architectures")
         return {name: CatalogFile(n, f"{ARCHITECTURES}{name}.yaml") for name, n in found.items()}
 
+    @cached_property
+    def composed(self) -> dict[str, CatalogFile]:
+        """Name of a component or pipeline → where its recorded runs lie."""
+        found = {**front_most(self.folders, "components"), **front_most(self.folders, "pipelines")}
+        return {name: CatalogFile(n, f"evidence/{name}.jsonl") for name, n in found.items()}
+
     def evidence_of(self, name: str) -> CatalogFile:
         """Return where the recorded runs of an architecture lie, as `Catalog.evidence_file` does."""
         return CatalogFile(self.architectures[name].position, f"evidence/{name}.jsonl")

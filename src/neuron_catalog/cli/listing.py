@@ -24,20 +24,33 @@ def register(app: typer.Typer) -> None:
 
 
 def list_architectures(context: typer.Context, as_json: Json = False) -> None:
-    """List all architectures with their family, how far they are proved, and their number of tasks."""
+    """List all architectures, components and pipelines, and how far they are proved."""
     from neuron_catalog.catalog.tiers import lowest
 
     overview = overview_of(context)
-    found, tiers = overview.outlines(overview.architectures), overview.tiers()
-    if as_json:
-        print_json({name: {"family": a["family"], "tasks": tiers[name]} for name, a in found.items()})
-        return
-    print_columns(
-        [
-            (name, a["family"], lowest(tiers[name].values()), f"{len(a['tasks'])} tasks", a["summary"])
-            for name, a in found.items()
-        ]
+    found, tiers, composed = (
+        overview.outlines(overview.architectures),
+        overview.tiers(),
+        overview.compositions(),
     )
+    if as_json:
+        told: dict[str, Any] = {n: {"family": a["family"], "tasks": tiers[n]} for n, a in found.items()}
+        told |= {n: {"family": c["family"], "tier": c["tier"]} for n, c in composed["components"].items()}
+        for name, pipeline in composed["pipelines"].items():
+            told[name] = {"uses": {use: tier for use, (_, tier) in pipeline["uses"].items()}}
+        print_json(told)
+        return
+    rows = [
+        (name, a["family"], lowest(tiers[name].values()), f"{len(a['tasks'])} tasks", a["summary"])
+        for name, a in found.items()
+    ]
+    rows += [
+        (n, c["family"], c["tier"], "component", c["summary"]) for n, c in composed["components"].items()
+    ]
+    for name, pipeline in composed["pipelines"].items():
+        proved = lowest(tier for _, tier in pipeline["uses"].values())
+        rows.append((name, "pipeline", proved, f"{len(pipeline['uses'])} uses", pipeline["summary"]))
+    print_columns(rows)
 
 
 def list_tasks(
@@ -47,8 +60,19 @@ def list_tasks(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the tasks of an architecture with their outputs, or all tasks of the catalog."""
+    """List the tasks of an architecture with their outputs, or all tasks of the catalog.
+
+    Of a pipeline, which is asked for as a task is, the uses are listed.
+    """
     overview = overview_of(context)
+    if architecture in overview.pipelines:
+        pipeline = overview.compositions()["pipelines"][architecture]
+        uses = {use: cls for use, (cls, _) in pipeline["uses"].items()}
+        if as_json:
+            print_json(uses)
+        else:
+            print_columns([(use, cls, _needs(pipeline["mandatory_axes"])) for use, cls in uses.items()])
+        return
     if architecture is not None:
         of = overview.outlines([architecture])[architecture]["tasks"]
         if as_json:
@@ -58,7 +82,10 @@ def list_tasks(
         return
     tasks = overview.tasks()
     if not as_json:
-        print_columns([(name, task["auto_class"], task["summary"]) for name, task in tasks.items()])
+        rows = [(name, task["auto_class"], task["summary"]) for name, task in tasks.items()]
+        pipelines = overview.compositions()["pipelines"]
+        rows += [(name, "pipeline", each["summary"]) for name, each in pipelines.items()]
+        print_columns(rows)
         return
     found = overview.outlines(overview.architectures)
     users = {task: [name for name, a in found.items() if task in a["tasks"]] for task in tasks}
@@ -66,43 +93,10 @@ def list_tasks(
 
 
 def show(context: typer.Context, architecture: Architecture, as_json: Json = False) -> None:
-    """Show everything the catalog says about an architecture, with all names resolved."""
-    catalog = catalog_of(context)
-    found = catalog.get(architecture)
-    family = catalog.families[found.family]
-    aliases = catalog.normalized_configs[found.normalized_config]
-    tiers, runs = catalog.tiers(architecture), catalog.evidence(architecture)
-    selected = dict.fromkeys(name for task in found.tasks for name in catalog.inputs(architecture, task))
-    resolved: dict[str, Any] = {
-        "file": str(catalog.file_of(architecture)),
-        **found.model_dump(mode="json", exclude_defaults=True),
-        "atol": found.atol or family.atol,
-        "tasks": {
-            task: {
-                "inputs": list(catalog.inputs(architecture, task)),
-                "outputs": list(outputs),
-                "model_class": catalog.model_class(architecture, task),
-                "runtime_class": catalog.tasks[task].runtime_class,
-                "mandatory_axes": list(catalog.mandatory_axes(architecture, task)),
-                "tier": tiers[task],
-                "evidence": [
-                    {"backend": run.backend, "date": run.date, **run.versions}
-                    for run in runs
-                    if run.task == task
-                ],
-            }
-            for task, outputs in found.tasks.items()
-        },
-        "axes": {
-            name: family.axes[name].model_dump(mode="json", exclude_defaults=True)
-            for task in found.tasks
-            for name in catalog.axes(architecture, task)
-        },
-        "input_definitions": {
-            name: family.inputs[name].model_dump(mode="json", exclude_defaults=True) for name in selected
-        },
-        "config_paths": dict(aliases),
-    }
+    """Show everything the catalog says about an architecture, component or pipeline, names resolved."""
+    from neuron_catalog.cli.showing import shown
+
+    resolved = shown(catalog_of(context), architecture)
     if as_json:
         print_json(resolved)
     else:

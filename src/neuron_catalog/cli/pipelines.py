@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from neuron_catalog.composition import Composition
     from neuron_catalog.exporting.pipeline import ExportedPipeline
     from neuron_catalog.exporting.pipeline_request import PipelineRequest, ResolvedPipeline
+    from neuron_catalog.manifest import Check
     from neuron_catalog.plan.pipeline import PipelinePlan
 
 STEPS_OF_A_PART = 4
@@ -145,13 +146,18 @@ def _print_exported(exported: ExportedPipeline) -> None:
     say("Validating the graph of each part, saved and read back, against the eager module:")
     for name in exported.composition.parts:
         (graph,) = Manifest.read(exported.folder / name).graphs
-        seen = {status: [c.name for c in graph.checks if c.status == status] for status in MARKS}
-        worst = max((d.largest for check in graph.checks for d in check.differences), default=0.0)
-        told = [f"[{MARKS[status]}] {', '.join(names)}" for status, names in seen.items() if names]
-        say(f"- {name}: {'; '.join(told)}; largest difference {worst:.1e}")
+        say(part_line(name, graph.checks))
     say(f"Saved to {exported.folder}. Load it in Python with one of:")
     for use, cls in exported.composition.uses.items():
         say(f'  {cls}.from_pretrained("{exported.folder}")  # {use}')
+
+
+def part_line(name: str, checks: tuple[Check, ...]) -> str:
+    """Return what the checks of a part saw, in one line."""
+    seen = {status: [check.name for check in checks if check.status == status] for status in MARKS}
+    told = "; ".join(f"[{MARKS[status]}] {', '.join(names)}" for status, names in seen.items() if names)
+    worst = max((d.largest for check in checks for d in check.differences), default=0.0)
+    return f"- {name}: {told}; largest difference {worst:.1e}"
 
 
 def print_composition(composition: Composition, folder: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from neuron_catalog.cli.context import BackendName, Json, Seed, catalog_of, print_json
-from neuron_catalog.cli.printing import print_checks, row_progress, say
+from neuron_catalog.cli.pipelines import part_line
+from neuron_catalog.cli.printing import MARKS, print_checks, row_progress, say
 from neuron_catalog.errors import VerificationError
 
 
@@ -76,10 +77,24 @@ def validate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run all checks of an artifact again, against the model it was made from."""
+    """Run all checks of an artifact again, against the model it was made from; compare a pipeline's images."""
+    from neuron_catalog.composition import is_composition
     from neuron_catalog.exporting.revalidate import validate_artifact
     from neuron_catalog.manifest import Manifest
 
+    if is_composition(artifact):
+        from neuron_catalog.proving.compositions import validate_pipeline
+
+        parts, images = validate_pipeline(artifact, catalog_of(context), model)
+        if as_json:
+            told: dict[str, Any] = {n: [c.model_dump(mode="json") for c in each] for n, each in parts.items()}
+            print_json({"parts": told, "images": {n: c.model_dump(mode="json") for n, c in images.items()}})
+            return
+        for name, checks in parts.items():
+            say(part_line(name, checks))
+        for use, check in images.items():
+            say(f"- {use}: [{MARKS[check.status]}] {check.detail}")
+        return
     graphs = validate_artifact(artifact, catalog_of(context), model)
     if as_json:
         print_json([graph.model_dump(mode="json", include={"name", "checks"}) for graph in graphs])

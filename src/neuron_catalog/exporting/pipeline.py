@@ -153,11 +153,11 @@ def _composition(resolved: ResolvedPipeline, folder: Path) -> Composition:
     }
     rest = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     paths = [path.relative_to(folder) for path in rest]
-    others = {"unet": request.unet} if request.unet else {}
     adapters = (
         AdapterRecord(
             name=each.adapter.name,
             model=each.adapter.model,
+            weight_name=each.adapter.weight_name,
             scale=each.adapter.scale,
             sha256=each.record.sha256,
         )
@@ -173,7 +173,7 @@ def _composition(resolved: ResolvedPipeline, folder: Path) -> Composition:
             kind=resolved.source.kind,
             model=resolved.source.name,
             revision=resolved.source.commit,
-            others=others,
+            others=request.others,
             adapters=tuple(adapters),
         ),
         seed=request.seed,

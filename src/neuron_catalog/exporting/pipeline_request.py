@@ -63,6 +63,14 @@ class PipelineRequest:
     cache_dir: str | None = None
 
     @property
+    def others(self) -> dict[str, str]:
+        """Part → what it is read from instead of the model."""
+        found = {"unet": self.unet} if self.unet else {}
+        for number, model in enumerate(self.controlnets):
+            found[CONTROLNET if number == 0 else f"{CONTROLNET}_{number}"] = model
+        return found
+
+    @property
     def hub(self) -> HubAccess:
         """How repositories are read."""
         return HubAccess(revision=self.revision, token=self.token, cache_dir=self.cache_dir)
@@ -130,15 +138,12 @@ def _source(
 ) -> tuple[str, PipelineSource, tuple[AdapterWeights, ...]]:
     if request.model is None:
         return _tiny(request, catalog)
-    others = {"unet": request.unet} if request.unet else {}
-    for number, model in enumerate(request.controlnets):
-        others[CONTROLNET if number == 0 else f"{CONTROLNET}_{number}"] = model
     access: dict[str, Any] = {
         "revision": request.revision,
         "token": request.token,
         "cache_dir": request.cache_dir,
     }
-    source = CheckpointPipelineSource(model=request.model, seed=request.seed, others=others, **access)
+    source = CheckpointPipelineSource(model=request.model, seed=request.seed, others=request.others, **access)
     said = str(source.index["_class_name"])
     name = request.pipeline or _pipeline_of(said, catalog)
     classes = [use.pipeline_class for use in pipeline_named(name, catalog).uses.values()]
@@ -152,7 +157,7 @@ def _source(
         read_adapter(adapter, built, request.hub, _unet_config(source)) for adapter in request.adapters
     )
     source = CheckpointPipelineSource(
-        model=request.model, seed=request.seed, others=others, adapters=adapters, **access
+        model=request.model, seed=request.seed, others=request.others, adapters=adapters, **access
     )
     return name, source, adapters
 

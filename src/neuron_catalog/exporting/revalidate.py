@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from neuron_catalog.catalog.index import Catalog, load_catalog
-from neuron_catalog.errors import VerificationError
+from neuron_catalog.errors import RequestError, VerificationError
 from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.build import make_subjects
 from neuron_catalog.exporting.examination import examine
@@ -33,14 +33,23 @@ def validate_artifact(
     manifest.require_intact(artifact)
     source = _source(manifest, catalog, model)
     eager = source.load(manifest.plan)
-    found = weight_facts(eager.module).sha256
+    require_same_weights(eager.module, manifest, source.name)
+    return validate_model_outputs(artifact, eager.module)
+
+
+def require_same_weights(model: nn.Module, manifest: Manifest, name: str) -> None:
+    """Make sure that a model has the weights that were exported.
+
+    Raises:
+        VerificationError: if it has others.
+    """
+    found = weight_facts(model).sha256
     if found != manifest.source.weights_sha256:
         raise VerificationError(
-            f"{source.name} has other weights than those exported "
+            f"{name} has other weights than those exported "
             f"(digest {found[:12]}…, recorded {manifest.source.weights_sha256[:12]}…).",
             "Name the right model or revision with --model, or export again.",
         )
-    return validate_model_outputs(artifact, eager.module)
 
 
 def validate_model_outputs(artifact: Path, model: nn.Module, atol: float | None = None) -> tuple[Graph, ...]:
@@ -66,6 +75,11 @@ def _bounded(plan: Plan, atol: float | None) -> Plan:
 
 def _source(manifest: Manifest, catalog: Catalog | None, model: str | None) -> Source:
     recorded = manifest.source
+    if not manifest.plan.task:
+        raise RequestError(
+            f"{manifest.plan.architecture} is a part of a pipeline, and is validated with it.",
+            "Give the folder of the whole pipeline.",
+        )
     sources = LIBRARIES[manifest.plan.library]
     if recorded.kind == "tiny" and model is None:
         architecture = (catalog or load_catalog()).get(manifest.plan.architecture)

@@ -201,7 +201,7 @@ class CheckpointSource(HubAccess):
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep notices and bars of transformers, and of diffusers if it is in use, off the terminal for a while."""
+    """Keep notices and bars of transformers, and of diffusers if in use, off the terminal for a while."""
     with ExitStack() as stack:
         for library in ("transformers", "diffusers"):
             if library in sys.modules:

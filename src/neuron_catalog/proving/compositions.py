@@ -14,7 +14,10 @@ from neuron_catalog.exporting.pipeline_request import (
     ResolvedPipeline,
     resolve_pipeline,
 )
+from neuron_catalog.exporting.revalidate import require_same_weights, validate_model_outputs
+from neuron_catalog.exporting.validator import require_passed
 from neuron_catalog.manifest import Check, Manifest
+from neuron_catalog.models.adapters import Adapter
 from neuron_catalog.models.components import TinyComponentSource
 from neuron_catalog.proving.images import Eager, check_images
 from neuron_catalog.schema.components import Use
@@ -47,6 +50,55 @@ def check_pipeline(
         detail = f"parts with other weights were accepted: {other.detail}"
         control = Check(name="negative_control", status="failed", detail=detail)
     return (*_parts(exported.folder, exported.composition), image, control)
+
+
+def validate_pipeline(
+    folder: Path, catalog: Catalog, model: str | None = None
+) -> tuple[dict[str, tuple[Check, ...]], dict[str, Check]]:
+    """Load the source of an exported pipeline again, run all checks of each part, and compare the images.
+
+    Returns the outcomes of today, by part and by use. `model` names the checkpoint if it has moved since. All
+    parts are in memory at once.
+
+    Raises:
+        RequestError: if artifact or source cannot be read.
+        VerificationError: if a file was altered, the source has other weights now, or a check fails.
+    """
+    composition = Composition.read(folder)
+    composition.require_intact(folder)
+    resolved = resolve_pipeline(request_again(composition, model), catalog)
+    parts: dict[str, tuple[Check, ...]] = {}
+    for name, each in resolved.parts.items():
+        module = each.source.module()
+        recorded = Manifest.read(folder / name)
+        require_same_weights(module, recorded, each.source.name)
+        (graph,) = validate_model_outputs(folder / name, module)
+        parts[name] = graph.checks
+    eager = _eager(resolved, composition.seed)
+    uses = catalog.pipelines[composition.pipeline].uses
+    images = {use: check_images(folder, use, uses[use], eager, composition.seed) for use in composition.uses}
+    for check in images.values():
+        require_passed((check,))
+    return parts, images
+
+
+def request_again(composition: Composition, model: str | None) -> PipelineRequest:
+    """Return the request that an artifact was exported for."""
+    source = composition.source
+    tiny = source.kind == "tiny" and model is None
+    return PipelineRequest(
+        pipeline=composition.pipeline,
+        model=None if tiny else model or source.model,
+        axes=composition.axes,
+        unet=source.others.get("unet"),
+        controlnets=tuple(each for part, each in source.others.items() if part.startswith(CONTROLNET)),
+        adapters=tuple(
+            Adapter(model=each.model, weight_name=each.weight_name, name=each.name, scale=each.scale)
+            for each in source.adapters
+        ),
+        seed=composition.seed,
+        revision=source.revision if model is None else None,
+    )
 
 
 def _parts(folder: Path, composition: Composition) -> list[Check]:
