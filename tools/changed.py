@@ -34,35 +34,46 @@ TENTHS = 10
 
 
 def concerned(catalog: Catalog, paths: Iterable[str], part: Part) -> tuple[str, ...]:
-    """Return the architectures that changes of files, relative to the repository, concern.
+    """Return the names of the catalog that changes of files, relative to the repository, concern.
 
     Raises:
         CatalogError: if a file is wrong that has to be read to tell.
     """
     names: set[str] = set()
     for path in map(PurePosixPath, paths):
-        if path.match("catalog/architectures/*.yaml") or path.match("catalog/evidence/*.jsonl"):
-            names |= {path.stem} & set(catalog.architectures)
-        elif path.match("catalog/families/*.yaml"):
+        if path.match("catalog/families/*.yaml"):
             names |= {name for name in catalog.architectures if catalog.get(name).family == path.stem}
+            names |= {name for name, each in catalog.components.items() if each.family == path.stem}
+        elif path.match("catalog/*/*.yaml") or path.match("catalog/evidence/*.jsonl"):
+            names |= {path.stem} & set(catalog.names)
         elif str(path).startswith(CONCERNS_ALL):
             names |= set(smoke_set(catalog, part))
-    return tuple(sorted(names))
+    return tuple(sorted(names | pipelines_of(catalog, names)))
+
+
+def pipelines_of(catalog: Catalog, names: set[str]) -> set[str]:
+    """Return the pipelines that have one of these components."""
+    return {
+        name
+        for name, pipeline in catalog.pipelines.items()
+        if names & {part.component for part in pipeline.parts.values()}
+    }
 
 
 def smoke_set(catalog: Catalog, part: Part) -> tuple[str, ...]:
-    """Return one architecture of each kind, and a part of the catalog.
+    """Return one architecture and one component of each kind, and a part of everything.
 
     Raises:
-        CatalogError: if the file of an architecture is wrong.
+        CatalogError: if a file is wrong.
     """
-    first = {kind(catalog, name): name for name in reversed(catalog.architectures)}
-    return tuple(sorted({*first.values(), *part_of(catalog.architectures, part)}))
+    selections = (*catalog.architectures, *catalog.components)
+    first = {kind(catalog, name): name for name in reversed(selections)}
+    return tuple(sorted({*first.values(), *part_of(catalog.names, part)}))
 
 
 def kind(catalog: Catalog, name: str) -> tuple[str, ...]:
-    """Return what decides which code an architecture goes through."""
-    found = catalog.get(name)
+    """Return what decides which code an architecture or component goes through."""
+    found = catalog.selection(name)
     return found.family, found.library, found.wrapper, *found.cures
 
 

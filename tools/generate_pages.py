@@ -14,7 +14,9 @@ from neuron_catalog.catalog.evidence import Evidence
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.catalog.selection import wrapper_of
 from neuron_catalog.catalog.tiers import TIERS, lowest
+from neuron_catalog.schema.components import NO_TASK, Pipeline
 from neuron_catalog.schema.documents import Architecture
+from neuron_catalog.schema.tensors import ConditionalInput
 from neuron_catalog.schema.words import CACHE_AXES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,7 +41,7 @@ def page_texts() -> dict[Path, str]:
     texts: dict[Path, str] = {}
     pages: list[dict[str, Any]] = []
     totals = Counter[str]()
-    for name in sorted(catalog.families):
+    for name in sorted(name for name, family in catalog.families.items() if not family.for_components):
         names = [a for a in catalog.architectures if catalog.get(a).family == name]
         texts[PAGES / f"{name}.md"] = jinja.get_template("family.md.j2").render(
             family=catalog.families[name],
@@ -52,7 +54,16 @@ def page_texts() -> dict[Path, str]:
         pages.append({"name": name, "architectures": len(names), "count": tiers.total(), "tiers": tiers})
         totals.update(tiers)
     index = jinja.get_template("index.md.j2").render(
-        pages=pages, totals=totals, tiers=TIERS, versions=versions(catalog)
+        pages=pages,
+        totals=totals,
+        tiers=TIERS,
+        versions=versions(catalog),
+        pipelines=len(catalog.pipelines),
+        components=len(catalog.components),
+    )
+    composed = jinja.get_template("pipelines.md.j2").render(
+        pipelines=[pipeline(catalog, each) for each in catalog.pipelines],
+        components=[component(catalog, each) for each in catalog.components],
     )
     types = jinja.get_template("model-types.md.j2").render(**model_types(catalog))
     writing = jinja.get_template("generation.md.j2").render(**generation(catalog))
@@ -61,6 +72,7 @@ def page_texts() -> dict[Path, str]:
         PAGES / "README.md": index,
         PAGES / "generation.md": writing,
         PAGES / "model-types.md": types,
+        PAGES / "pipelines.md": composed,
     }
 
 
@@ -162,9 +174,48 @@ def row(catalog: Catalog, name: str) -> dict[str, Any]:
     }
 
 
+def component(catalog: Catalog, name: str) -> dict[str, Any]:
+    """Return what the page of pipelines says of one component."""
+    found = catalog.components[name]
+    inputs = [each.name if isinstance(each, ConditionalInput) else each for each in found.inputs]
+    return {
+        "name": name,
+        "model_class": f"{found.library}.{found.model_class}",
+        "inputs": inputs,
+        "outputs": found.outputs,
+        "tier": proved(catalog, name, NO_TASK),
+        "pipelines": [n for n, each in catalog.pipelines.items() if name in components_of(each)],
+    }
+
+
+def pipeline(catalog: Catalog, name: str) -> dict[str, Any]:
+    """Return what the page of pipelines says of one pipeline."""
+    found = catalog.pipelines[name]
+    return {
+        "name": name,
+        "summary": found.summary,
+        "axes": [axis for axis, said in found.axes.items() if said.default is None],
+        "parts": {part: said.component for part, said in found.parts.items()},
+        "uses": {use: (said.runtime_class, proved(catalog, name, use)) for use, said in found.uses.items()},
+        "issues": [issue.model_dump() for issue in found.known_issues],
+    }
+
+
+def components_of(pipeline: Pipeline) -> set[str]:
+    """Return the names of the components that a pipeline is made of."""
+    return {part.component for part in pipeline.parts.values()}
+
+
+def proved(catalog: Catalog, name: str, task: str) -> str:
+    """Return the tier of a row, with the largest difference that was recorded."""
+    seen = [run.largest_scaled_difference for run in catalog.evidence(name) if run.task == task]
+    tier: str = catalog.tiers(name)[task]
+    return f"{tier} ({max(seen):.0e})" if seen else tier
+
+
 def versions(catalog: Catalog) -> list[tuple[str, str, str, int]]:
     """Return backend, torch, transformers and the number of passed rows, for each set of versions."""
-    runs = (run for name in catalog.architectures for run in catalog.evidence(name))
+    runs = (run for name in catalog.names for run in catalog.evidence(name))
     count = Counter((run.backend, run.versions["torch"], run.versions["transformers"]) for run in runs)
     return [(*key, rows) for key, rows in sorted(count.items())]
 

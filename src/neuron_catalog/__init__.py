@@ -13,6 +13,7 @@ from neuron_catalog.version import __version__
 
 if TYPE_CHECKING:
     from neuron_catalog.catalog.index import Catalog, load_catalog, mandatory_axes, supported_tasks
+    from neuron_catalog.composition import Composition
     from neuron_catalog.errors import (
         CatalogError,
         CompileError,
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from neuron_catalog.exporting.exporter import Exported, export
+    from neuron_catalog.exporting.pipeline import ExportedPipeline, export_pipeline
+    from neuron_catalog.exporting.pipeline_request import PipelineRequest
     from neuron_catalog.exporting.request import ExportRequest
     from neuron_catalog.exporting.revalidate import validate_artifact, validate_model_outputs
     from neuron_catalog.manifest import Manifest
+    from neuron_catalog.models.adapters import make_adapters
     from neuron_catalog.models.support import infer_task
     from neuron_catalog.runtime.auto import NeuronAutoModel
     from neuron_catalog.runtime.base import CompiledModel, load_artifact
@@ -38,15 +42,20 @@ HOME = {
     "CompileError": "errors",
     "CompiledModel": "runtime.base",
     "ExportRequest": "exporting.request",
+    "Composition": "composition",
     "Exported": "exporting.exporter",
+    "ExportedPipeline": "exporting.pipeline",
     "Manifest": "manifest",
     "NeuronAutoModel": "runtime.auto",
     "NeuronModel": "runtime.model",
     "NeuronCatalogError": "errors",
+    "PipelineRequest": "exporting.pipeline_request",
     "RequestError": "errors",
     "UsageError": "errors",
     "VerificationError": "errors",
     "export": "exporting.exporter",
+    "export_pipeline": "exporting.pipeline",
+    "make_adapters": "models.adapters",
     "infer_task": "models.support",
     "load_artifact": "runtime.base",
     "load_catalog": "catalog.index",
@@ -56,27 +65,33 @@ HOME = {
     "validate_artifact": "exporting.revalidate",
     "validate_model_outputs": "exporting.revalidate",
 }
-"""Public name → the module that defines it. Those of tasks, `NeuronModelFor…`, are in `runtime.classes`."""
+"""Public name → the module that defines it. Those of tasks, `NeuronModelFor…`, are in `runtime.classes`, and
+those of pipelines, `Neuron…Pipeline`, in `runtime.diffusion.classes`."""
 
 __all__ = [
     "Catalog",
     "CatalogError",
     "CompileError",
     "CompiledModel",
+    "Composition",
     "ExportRequest",
     "Exported",
+    "ExportedPipeline",
     "Manifest",
     "NeuronAutoModel",
     "NeuronCatalogError",
     "NeuronModel",
+    "PipelineRequest",
     "RequestError",
     "UsageError",
     "VerificationError",
     "__version__",
     "export",
+    "export_pipeline",
     "infer_task",
     "load_artifact",
     "load_catalog",
+    "make_adapters",
     "mandatory_axes",
     "pipeline",
     "supported_tasks",

@@ -77,7 +77,7 @@ def validate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run all checks of an artifact again, against the model it was made from; compare a pipeline's images."""
+    """Run all checks of an artifact again, against the model it was made from; of a pipeline images, too."""
     from neuron_catalog.composition import is_composition
     from neuron_catalog.exporting.revalidate import validate_artifact
     from neuron_catalog.manifest import Manifest
