@@ -32,6 +32,9 @@ Part = tuple[int, int]
 
 TENTHS = 10
 
+PLACES = ("architectures/*.yaml", "components/*.yaml", "pipelines/*.yaml", "evidence/*.jsonl")
+"""Files of a catalog that are called by what they are about."""
+
 
 def concerned(catalog: Catalog, paths: Iterable[str], part: Part) -> tuple[str, ...]:
     """Return the names of the catalog that changes of files, relative to the repository, concern.
@@ -42,13 +45,15 @@ def concerned(catalog: Catalog, paths: Iterable[str], part: Part) -> tuple[str, 
     names: set[str] = set()
     for path in map(PurePosixPath, paths):
         if path.match("catalog/families/*.yaml"):
-            names |= {name for name in catalog.architectures if catalog.get(name).family == path.stem}
-            names |= {name for name, each in catalog.components.items() if each.family == path.stem}
-        elif path.match("catalog/*/*.yaml") or path.match("catalog/evidence/*.jsonl"):
-            names |= {path.stem} & set(catalog.names)
+            found = {name for name in catalog.architectures if catalog.get(name).family == path.stem}
+            found |= {name for name, each in catalog.components.items() if each.family == path.stem}
+            names |= found | pipelines_of(catalog, found)
+        elif any(path.match(f"catalog/{place}") for place in PLACES):
+            found = {path.stem} & set(catalog.names)
+            names |= found | pipelines_of(catalog, found)
         elif str(path).startswith(CONCERNS_ALL):
             names |= set(smoke_set(catalog, part))
-    return tuple(sorted(names | pipelines_of(catalog, names)))
+    return tuple(sorted(names))
 
 
 def pipelines_of(catalog: Catalog, names: set[str]) -> set[str]:

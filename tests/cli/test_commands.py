@@ -36,9 +36,35 @@ def test_list_tasks_of_the_whole_catalog(run, catalog):
     assert "esm" not in tasks["question-answering"]["architectures"]
 
 
-def test_list_has_a_line_for_each_architecture(run, catalog):
+def test_list_has_a_line_for_each_architecture_component_and_pipeline(run, catalog):
     code, out, err = run("list")
-    assert [line.split()[0] for line in out.splitlines()] == list(catalog.architectures)
+    assert [line.split()[0] for line in out.splitlines()] == list(catalog.names)
+    assert list(json.loads(run("list", "--json")[1])) == list(catalog.names)
+
+
+def test_show_and_list_tasks_know_pipelines_and_components(run):
+    code, out, err = run("show", "stable-diffusion")
+    shown = yaml.safe_load(out)
+    assert shown["parts"]["unet"]["bind"]["batch_size"] == "guided_images"
+    assert shown["uses"]["text-to-image"]["runtime_class"] == "NeuronStableDiffusionPipeline"
+    assert shown["config_paths"]["block_out_channels"] == "vae.block_out_channels"
+    code, out, err = run("show", "unet", "--json")
+    shown = json.loads(out)
+    assert shown["input_definitions"]["timestep"]["below"] == 1000
+    assert list(shown["axes"]) == ["batch_size", "sequence_length", "latent_height", "latent_width"]
+    code, out, err = run("list-tasks", "flux")
+    assert out.split() == [
+        "text-to-image",
+        "NeuronFluxPipeline",
+        "needs",
+        "sequence_length,",
+        "height,",
+        "width",
+    ]
+    assert json.loads(run("list-tasks", "flux", "--json")[1]) == {"text-to-image": "NeuronFluxPipeline"}
+    code, out, err = run("list-tasks", "unet")
+    assert code == 4
+    assert "unet is a component, and no architecture: it has no tasks." in err
 
 
 def test_show_resolves_every_name(run):

@@ -45,8 +45,9 @@ def test_table_of_commands_says_what_a_module_registers(module):
     assert tuple(command.name for command in app.registered_commands) == MODULES[module]
 
 
-def test_export_help_lists_every_axis_of_the_shipped_families(run, catalog):
-    axes = {axis for family in catalog.families.values() for axis in family.axes}
+def test_export_help_lists_every_axis_of_the_shipped_families_and_pipelines(run, catalog):
+    own = [family for family in catalog.families.values() if not family.for_components]
+    axes = {axis for each in (*own, *catalog.pipelines.values()) for axis in each.axes}
     assert axes <= set(SIZES)
     code, out, err = run("export", "--help")
     assert all(f"--{axis}" in out for axis in axes)

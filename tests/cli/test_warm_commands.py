@@ -78,6 +78,6 @@ def test_processes_that_write_at_once_leave_a_whole_cache(tmp_path):
     (out,) = printed
     assert "esm" in json.loads(out)
     kept = {path.suffix for path in (tmp_path / "cache/neuron-catalog").iterdir()}
-    assert kept == {".outlines", ".tiers"}
+    assert kept == {".compositions", ".outlines", ".tiers"}
     heavy = [sys.executable, "-c", PROGRAM, "pydantic yaml", *line[3:]]
     assert subprocess.run(heavy, env=env, capture_output=True, check=True).stdout == out

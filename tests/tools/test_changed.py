@@ -51,7 +51,7 @@ def test_a_changed_family_concerns_all_of_its_architectures(catalog):
         "src/neuron_catalog/plan/dims.py",
         "constraints/tested.txt",
         "pyproject.toml",
-        "catalog/pipelines/something-new.yaml",
+        "catalog/something-new/esm.yaml",
         "catalog/architectures/nested/esm.yaml",
     ],
 )
@@ -66,6 +66,22 @@ def test_what_concerns_everything_is_tried_on_the_smoke_set(path, catalog):
 def test_what_changes_no_export_concerns_none(path, catalog):
     assert concerned(catalog, path) == ()
     assert concerned(catalog, path, "catalog/architectures/esm.yaml") == ("esm",)
+
+
+def test_a_changed_component_or_its_family_concerns_its_pipelines(catalog):
+    assert concerned(catalog, "catalog/components/flux-transformer-2d.yaml") == (
+        "flux",
+        "flux-transformer-2d",
+    )
+    names = concerned(catalog, "catalog/families/autoencoder.yaml")
+    assert names == tuple(sorted(["vae-decoder", "vae-encoder", *catalog.pipelines]))
+    assert concerned(catalog, "catalog/pipelines/pixart.yaml", "catalog/evidence/unet.jsonl") == (
+        "latent-consistency",
+        "pixart",
+        "stable-diffusion",
+        "stable-diffusion-xl",
+        "unet",
+    )
 
 
 def test_what_was_deleted_concerns_none(catalog):
@@ -95,10 +111,10 @@ def test_ten_days_in_a_row_are_all_parts():
 
 def test_the_smoke_set_has_each_family_wrapper_and_cure_and_a_tenth(catalog):
     names = tool.smoke_set(catalog, PART)
-    assert set(tool.part_of(catalog.architectures, PART)) <= set(names)
-    assert {tool.kind(catalog, name) for name in names} == {
-        tool.kind(catalog, name) for name in catalog.architectures
-    }
+    assert set(tool.part_of(catalog.names, PART)) <= set(names)
+    selections = {*catalog.architectures, *catalog.components}
+    kinds = {tool.kind(catalog, name) for name in names if name in selections}
+    assert kinds == {tool.kind(catalog, name) for name in selections}
     assert list(names) == sorted(set(names))
 
 
