@@ -30,6 +30,9 @@ from neuron_catalog.schema.components import Part, Pipeline
 CONTROLNET = "controlnet"
 """The option, and the part, that a picture steers."""
 
+TINY = "tiny"
+"""What stands for a ControlNet of the tiny version."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineRequest:
@@ -174,6 +177,11 @@ def _tiny(
         raise UsageError(
             "The tiny pipeline has seeded random weights: no other parts and adapters suit it.",
             "Add --model, or leave --unet and --lora_model_ids out.",
+        )
+    if any(each != TINY for each in request.controlnets):
+        raise UsageError(
+            f"The ControlNet of the tiny pipeline is tiny, too, and not {request.controlnets[0]}.",
+            f"Add --model, or write --controlnet_ids {TINY}.",
         )
     return (
         request.pipeline,

@@ -10,6 +10,7 @@ from neuron_catalog.composition import Composition
 from neuron_catalog.exporting.pipeline import export_resolved_pipeline
 from neuron_catalog.exporting.pipeline_request import (
     CONTROLNET,
+    TINY,
     PipelineRequest,
     ResolvedPipeline,
     resolve_pipeline,
@@ -27,7 +28,7 @@ from neuron_catalog.schema.conditions import OptionOn, all_of
 def tiny_request(use: Use, name: str, seed: int, backend: str | None, out: Path) -> PipelineRequest:
     """Ask for the tiny version of a pipeline with the parts that a use needs."""
     options = {each.option for each in all_of(use.when) if isinstance(each, OptionOn)}
-    controlnets = ("tiny",) if CONTROLNET in options else ()
+    controlnets = (TINY,) if CONTROLNET in options else ()
     return PipelineRequest(pipeline=name, out=out, seed=seed, backend=backend, controlnets=controlnets)
 
 
