@@ -35,7 +35,7 @@ from neuron_catalog.cli.pipelines import (
     refuse_for_pipelines,
     request_of,
 )
-from neuron_catalog.cli.printing import print_checks, print_plan, progress, say, sizes_of_all
+from neuron_catalog.cli.printing import STEPS, print_checks, print_plan, progress, say, sizes_of_all
 from neuron_catalog.cli.sizes import Size, with_sizes
 
 if TYPE_CHECKING:
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
     from neuron_catalog.catalog.index import Catalog
     from neuron_catalog.exporting.exporter import Exported
     from neuron_catalog.exporting.request import ExportRequest, Resolved
-
-STEPS = 5
-"""How often an export reports that a step begins."""
 
 
 def register(app: typer.Typer) -> None:

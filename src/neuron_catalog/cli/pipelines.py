@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuron_catalog.cli.context import print_columns, print_json
-from neuron_catalog.cli.printing import MARKS, print_plan, progress, say, sizes
+from neuron_catalog.cli.printing import MARKS, STEPS, print_plan, progress, say, sizes
 from neuron_catalog.cli.sizes import Size
 from neuron_catalog.errors import UsageError
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from neuron_catalog.exporting.pipeline_request import PipelineRequest, ResolvedPipeline
     from neuron_catalog.manifest import Check
     from neuron_catalog.plan.pipeline import PipelinePlan
-
-STEPS_OF_A_PART = 4
 
 
 def pipeline_meant(
@@ -98,7 +96,7 @@ def export_composed(request: PipelineRequest, catalog: Catalog, as_json: bool) -
     if not as_json:
         say(_title(resolved))
         print_parts(resolved.plan)
-    with progress(STEPS_OF_A_PART * len(resolved.parts) + 1, quiet=as_json) as on_step:
+    with progress(STEPS * len(resolved.parts) + 1, quiet=as_json) as on_step:
         exported = export_resolved_pipeline(resolved, on_step)
     if as_json:
         print_json({"folder": str(exported.folder), **exported.composition.model_dump(mode="json")})

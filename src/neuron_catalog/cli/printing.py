@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 MARKS = {"passed": "✓", "failed": "✗", "not_run": "–", "deviates": "!"}
 
 
+STEPS = 5
+"""How often an export reports that a step begins."""
+
+
 def say(line: str) -> None:
     """Print one line."""
     typer.echo(line)
