@@ -13,7 +13,9 @@ from neuron_catalog.schema.documents import TasksFile
     ("path", "kind"),
     [
         ("x/architectures/toy.yaml", "architecture"),
+        ("x/components/part.yaml", "component"),
         ("x/families/toys.yaml", "family"),
+        ("x/pipelines/whole.yaml", "pipeline"),
         ("x/tasks.yaml", "tasks"),
         ("x/normalized_configs.yaml", "normalized_configs"),
     ],
@@ -30,7 +32,7 @@ def test_other_files_are_refused(path):
         kind_of(Path(path))
     assert str(caught.value) == (
         f"{path}:1:1: NC200 not a catalog file; a catalog has architectures/*.yaml, families/*.yaml, "
-        "tasks.yaml and normalized_configs.yaml"
+        "components/*.yaml, pipelines/*.yaml, tasks.yaml and normalized_configs.yaml"
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from neuron_catalog import CatalogError, RequestError
-from neuron_catalog.catalog import cache, index
+from neuron_catalog.catalog import cache, index, shelf
 from neuron_catalog.catalog.folders import shipped_folder
 from neuron_catalog.catalog.overview import Overview
 
@@ -256,7 +256,7 @@ def test_home_is_taken_where_no_cache_folder_is_named(folder, monkeypatch, tmp_p
 
 def test_file_changed_while_it_is_read_is_not_remembered(folder, place, monkeypatch):
     path = folder / "architectures/esm.yaml"
-    load = index.load
+    load = shelf.load
 
     def load_and_change(read, model):
         entry = load(read, model)
@@ -265,7 +265,7 @@ def test_file_changed_while_it_is_read_is_not_remembered(folder, place, monkeypa
         return entry
 
     with monkeypatch.context() as patch:
-        patch.setattr(index, "load", load_and_change)
+        patch.setattr(shelf, "load", load_and_change)
         Overview([folder]).outlines(["esm", "bert"])
     assert "esm" not in next(place.glob("*.outlines")).read_text()
     assert Overview([folder]).outlines(["esm"])["esm"]["summary"].startswith("EXM")

@@ -19,6 +19,6 @@ def test_a_formula_takes_the_declared_parts(name):
 
 @pytest.mark.parametrize("name", DERIVED_DIMS)
 def test_the_parts_are_keys_of_a_normalized_config_or_axes(catalog, name):
-    axes = [family.axes for family in catalog.families.values()]
+    axes = [said.axes for said in (*catalog.families.values(), *catalog.pipelines.values())]
     known = set().union(*catalog.normalized_configs.values(), *axes)
     assert set(DERIVED_DIMS[name]) <= known

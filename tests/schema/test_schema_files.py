@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from neuron_catalog.catalog.loader import kind_of
 from neuron_catalog.schema.kinds import DOCUMENTS
 
 ROOT = Path(__file__).parents[2]
@@ -47,5 +48,5 @@ def test_each_schema_is_one(kind):
 def test_each_shipped_file_names_its_schema(path):
     first = path.read_text("utf-8").splitlines()[0]
     named = path.parent / first.removeprefix("# yaml-language-server: $schema=")
-    kind = {"architectures": "architecture", "families": "family"}.get(path.parent.name, path.stem)
+    kind = kind_of(path)
     assert named.resolve() == (ROOT / "schemas" / f"{kind}.schema.json").resolve()

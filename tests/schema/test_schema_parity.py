@@ -90,6 +90,7 @@ KEYS = [
         "per_layer",
         "layers",
         "only_for",
+        "for_each",
     ),
     *(
         "axis",
@@ -104,6 +105,13 @@ KEYS = [
         "outputs",
         "atol",
         "summary",
+        "default",
+        "component",
+        "parts",
+        "bind",
+        "uses",
+        "several",
+        "config",
     ),
     *("fill-mask", "batch_size", "extra", "Bad_Key", "x.y", "", " "),
 ]
@@ -114,6 +122,7 @@ VALUES = [
     *({}, {"": 1}, {"a": None}, {"fill-mask": ["batch_size"]}, {"task": "fill-mask"}, {"per_layer": ["_"]}),
     *({"config": "a", "above": 1}, {"config": "a", "equals": None}, {"config": "a", "is_set": True}),
     *({"option": "output_attentions"}, [{"task": "fill-mask"}], {"name": "a", "when": {"task": "fill-mask"}}),
+    *({"option": "controlnet"}, {"for_each": "residual", "shape": ["_"]}, {"shape": ["_"], "x": "residual"}),
     *({"per_layer": ["_"], "layers": "n", "option": "output_attentions"}, {"layers": ["_"]}, {"option": []}),
 ]
 

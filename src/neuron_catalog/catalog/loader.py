@@ -81,9 +81,10 @@ def _findings(source: YamlFile, errors: list[ErrorDetails], model: type[Strict])
                 continue  # the misspelt key is reported already
             findings.append(source.finding(parent, "NC201", f"the key {name!r} is missing here"))
         elif error["type"] == "extra_forbidden":
-            allowed = _keys_at(model, where[:-1])
+            forms = _forms_at(model, where[:-1])
             alone = "it cannot stand beside the other keys here"
-            fix = alone if where[-1] in allowed else nearest(str(where[-1]), allowed)
+            known = any(where[-1] in form.get("properties", ()) for form in forms)
+            fix = alone if known else nearest(str(where[-1]), _keys_beside(forms, source.value, where[:-1]))
             findings.append(source.finding(where, "NC202", f"unknown key {where[-1]!r}", fix))
         elif not any(other[: len(where)] == where != other for other, _ in placed):
             refused.setdefault(where, []).append(error)  # else it is refused only because a part of it is
@@ -139,13 +140,22 @@ def _schema(model: type[Strict]) -> dict[str, Any]:
     return json_schema(next(kind for kind, known in DOCUMENTS.items() if known is model))
 
 
-def _keys_at(model: type[Strict], where: YamlPath) -> set[str]:
-    """Return the keys that the format allows in the mapping at `where`."""
+def _keys_beside(forms: list[dict[str, Any]], value: Any, where: YamlPath) -> set[str]:
+    """Return the keys of the mapping at `where`: of all forms that it may have, or of those that it has."""
+    for step in where:
+        value = value[step]
+    keyed = [form for form in forms if "properties" in form]
+    begun = [form for form in keyed if set(form.get("required", ())) <= set(value)]
+    return {key for form in begun or keyed for key in form["properties"]}
+
+
+def _forms_at(model: type[Strict], where: YamlPath) -> list[dict[str, Any]]:
+    """Return the schemas that the format allows for the mapping at `where`: several if it is a union."""
     root = _schema(model)
     level = _branches(root, root)
     for step in where:
         level = [branch for parent in level for branch in _children(parent, step, root)]
-    return {key for branch in level for key in branch.get("properties", ())}
+    return level
 
 
 def _branches(schema: Any, root: Any) -> list[dict[str, Any]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from neuron_catalog.schema.components import Selection
+from neuron_catalog.schema.components import Component, Pipeline, Selection
+from neuron_catalog.schema.conditions import OptionOn, When, all_of
 from neuron_catalog.schema.documents import Family
 from neuron_catalog.schema.tensors import Axis, ConditionalInput, Constant
-from neuron_catalog.schema.words import CACHE_AXES, DERIVED_DIMS, WrapperName
+from neuron_catalog.schema.words import CACHE_AXES, DERIVED_DIMS, SERIES, ComponentWrapperName, WrapperName
 
 
 def axes_in_use(
@@ -28,6 +29,7 @@ def axes_in_use(
                 *tensor.shape_for.get(each, tensor.shape),
                 *([tensor.holds.times] if tensor.holds else []),
                 *([tensor.times] if tensor.times else []),
+                *(SERIES[tensor.for_each][0] if tensor.for_each else ()),
             )
             found |= _axes_of(dims, family)
         found |= set(CACHE_AXES.get(wrapper_of(architecture, family, each), ())) & set(family.axes)
@@ -40,7 +42,7 @@ def axes_in_use(
     }
 
 
-def wrapper_of(architecture: Selection, family: Family, task: str) -> WrapperName:
+def wrapper_of(architecture: Selection, family: Family, task: str) -> WrapperName | ComponentWrapperName:
     """Return the wrapper of a task: the architecture's word counts, then the family's."""
     return architecture.wrappers.get(task) or family.wrappers.get(task) or architecture.wrapper
 
@@ -71,6 +73,22 @@ def selected_inputs(architecture: Selection, family: Family, task: str) -> tuple
     names = [use.name if isinstance(use, ConditionalInput) else use for use in architecture.inputs]
     only_for = {name: family.inputs[name].only_for for name in names if name in family.inputs}
     return tuple(name for name, tasks in only_for.items() if not tasks or task in tasks)
+
+
+def switches(architecture: Selection) -> frozenset[str]:
+    """Return the options that decide whether an input is there."""
+    uses = (use for use in architecture.inputs if isinstance(use, ConditionalInput))
+    return frozenset(option for use in uses for option in _options(use.when))
+
+
+def switches_of_all(pipeline: Pipeline, components: Iterable[Component]) -> frozenset[str]:
+    """Return the options that decide whether a part of a pipeline is there, or an input of a part."""
+    whole = {option for part in pipeline.parts.values() for option in _options(part.when)}
+    return frozenset(whole).union(*map(switches, components))
+
+
+def _options(when: When | None) -> set[str]:
+    return {condition.option for condition in all_of(when) if isinstance(condition, OptionOn)}
 
 
 def default_of(axis: Axis, task: str | None) -> int | str | None:

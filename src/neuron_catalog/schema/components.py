@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from neuron_catalog.schema.conditions import When
+from neuron_catalog.schema.conditions import OptionWhen, When
 from neuron_catalog.schema.documents import (
     Architecture,
     Deviation,
@@ -23,12 +23,13 @@ from neuron_catalog.schema.documents import (
 )
 from neuron_catalog.schema.tensors import Axis, FrozenMap, InputUse, List, NonEmptyList, NonEmptyMap
 from neuron_catalog.schema.words import (
+    ArgumentName,
     ClassName,
     ComponentLibrary,
+    ComponentWrapperName,
     Cure,
     DimName,
     FamilyName,
-    OptionName,
     OutputName,
     PartName,
     Sentence,
@@ -59,7 +60,7 @@ class Component(Strict):
     limits: List[Limit] = ()
     outputs: NonEmptyList[OutputName]
     """In the order in which the graph returns them."""
-    wrapper: WrapperName = "forward"
+    wrapper: ComponentWrapperName = "forward"
     forward_arguments: FrozenMap[str, Scalar] = {}
     """Constants passed to `forward`."""
     cures: List[Cure] = ()
@@ -115,15 +116,16 @@ class Part(Strict):
     component: FamilyName
     source: PartName | None = None
     """The folder of a checkpoint that it is read from, if that has another name than the part."""
-    when: When | None = None
-    """The part is there only while this holds."""
+    when: OptionWhen | None = None
+    """The part is there only while these options are on. The configs are those of the parts that are there,
+    so none can decide it."""
     optional: bool = False
     """Whether checkpoints may lack it."""
     several: bool = False
     """Whether there may be more of its kind, beside each other: `controlnet`, `controlnet_1`, …"""
     dynamic_batch_size: bool = False
     """Whether it serves any number of rows, by splitting."""
-    options: List[OptionName] = ()
+    options: List[ArgumentName] = ()
     """Options that it is always exported with."""
     bind: NonEmptyMap[DimName, DimName]
     """Its axes → sizes of the pipeline."""

@@ -89,6 +89,24 @@ When = Annotated[
 """One condition, or a list of which all must hold."""
 
 
+def _option_or_list(value: Any) -> str | None:
+    """Give one message about a condition that is none of an option, and not one about each of its keys."""
+    form = _form(value) if isinstance(value, Mapping) else None
+    return _one_or_list(value) if form in (None, "<option>") else None
+
+
+OptionWhen = Annotated[
+    Annotated[OptionOn, Tag("<one>")]
+    | Annotated[tuple[OptionOn, ...], Field(strict=False, min_length=1), Tag("<list>")],
+    Discriminator(
+        _option_or_list,
+        custom_error_type="option_form",
+        custom_error_message="should be {option: …}, which is known before any config is read",
+    ),
+]
+"""An option, or a list of which all must be on."""
+
+
 def all_of(when: When | None) -> tuple[Condition, ...]:
     """Return the conditions of a `when` as a tuple, empty if there are none."""
     if when is None:

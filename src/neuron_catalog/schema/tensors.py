@@ -17,11 +17,11 @@ from pydantic import (
 
 from neuron_catalog.schema.conditions import When
 from neuron_catalog.schema.words import (
+    ArgumentName,
     DimName,
     Dtype,
     Fill,
     InputName,
-    OptionName,
     SeriesName,
     ShapeWord,
     Size,
@@ -143,7 +143,7 @@ class PerLayer(Strict):
     per_layer: Shape
     layers: DimName
     """How many tensors there are."""
-    option: OptionName
+    option: ArgumentName
     """The export option that asks for it."""
     only_for: List[TaskName] = ()
 
@@ -160,12 +160,13 @@ def _output_form(value: Any) -> str | None:
         return "<shape>"
     if isinstance(value, PerLayer):
         return "<per_layer>"
-    if isinstance(value, Repeated) or (isinstance(value, Mapping) and isinstance(value.get("for_each"), str)):
+    if isinstance(value, Repeated):
         return "<for_each>"
     if isinstance(value, Mapping):
-        names = (value.get("layers"), value.get("option"))  # a task's shape is a list, never a name
-        per_layer = "per_layer" in value or any(isinstance(name, str) for name in names)
-        return "<per_layer>" if per_layer else "<by_task>"
+        named = {key for key, found in value.items() if isinstance(found, str)}  # a task's shape is a list
+        if "for_each" in named or ("shape" in value and named):
+            return "<for_each>"
+        return "<per_layer>" if "per_layer" in value or named & {"layers", "option"} else "<by_task>"
     return None
 
 
@@ -177,7 +178,7 @@ Output = Annotated[
     Discriminator(
         _output_form,
         custom_error_type="output_form",
-        custom_error_message="should be a list of dims, one such list per task, or {per_layer: …}",
+        custom_error_message="should be a list of dims, a list per task, {per_layer: …} or {for_each: …}",
     ),
 ]
 """A shape, one shape per task, one tensor per layer, or one for each member of a series."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -20,7 +20,7 @@ SPELLINGS = {
     SNAKE_CASE: "a lower-case name, such as input_ids",
     MODEL_TYPE: "a model type, such as deberta-v2",
     SHAPE_WORD: "a lower-case name such as batch_size, _ for any size, or ... for any further dims",
-    INPUT_NAME: "a lower-case name, such as input_ids",
+    INPUT_NAME: "a lower-case name, such as input_ids or added_cond_kwargs.time_ids",
     OUTPUT_NAME: "a lower-case name, such as logits or text_model_output.last_hidden_state",
     DOTTED_PATH: "a path in the config, such as text_config.hidden_size",
     CLASS_NAME: "a class name, such as AutoModel",
@@ -110,10 +110,11 @@ WrapperName = Literal[
     "static-cache",
     "shifted-cache",
     "static-encoder-decoder-cache",
-    "latent-encoder",
-    "latent-decoder",
 ]
 """Named code between a model's `forward` and a graph."""
+
+ComponentWrapperName = Literal["forward", "latent-encoder", "latent-decoder"]
+"""The same for a component, which is a part of an autoencoder or a whole module."""
 
 CACHE_AXES: dict[str, tuple[str, ...]] = {
     "static-cache": ("sequence_length", "prompt_length", "num_beams"),
@@ -126,8 +127,10 @@ and how many texts go on from each row."""
 
 OptionName = Literal["output_hidden_states", "output_attentions", "controlnet"]
 
-ARGUMENTS: tuple[OptionName, ...] = ("output_hidden_states", "output_attentions")
+ArgumentName = Literal["output_hidden_states", "output_attentions"]
 """The options that are arguments of `forward`, and ask for more outputs."""
+
+ARGUMENTS: tuple[ArgumentName, ...] = get_args(ArgumentName)
 
 SeriesName = Literal["residual"]
 """What stands once for each member of a series, whose sizes follow from a config."""
