@@ -90,10 +90,11 @@ def test_tasks_in_front_hide_tasks_of_the_same_name_only(overlay):
 def test_normalized_configs_in_front_hide_sets_of_the_same_name_as_a_whole(overlay):
     text = "normalized_configs:\n  plain: {vocab_size: n_words}\n  new: {vocab_size: words}\n"
     found = Catalog((overlay("front", {"normalized_configs.yaml": text}), SURROUNDINGS)).normalized_configs
-    assert {name: dict(aliases) for name, aliases in found.items()} == {
+    assert {name: dict(found[name]) for name in ("plain", "new")} == {
         "plain": {"vocab_size": "n_words"},
         "new": {"vocab_size": "words"},
     }
+    assert set(found) == {"new", "part", "plain", "whole"}
 
 
 def test_given_folders_come_first_then_the_variable_then_the_shipped_catalog(overlay, monkeypatch):
@@ -136,7 +137,9 @@ def test_an_unknown_architecture_brings_the_nearest_names(catalog, call):
 def test_an_architecture_like_no_other_brings_all_names():
     with pytest.raises(RequestError) as caught:
         Catalog((SURROUNDINGS,)).get("whisper")
-    assert cause(caught) == "The catalog has no architecture 'whisper'; known are: toy"
+    assert cause(caught) == (
+        "The catalog has no architecture 'whisper'; known are: denoiser, packer, pictures, toy, unpacker"
+    )
 
 
 def test_an_unknown_task_brings_the_nearest_name(catalog):
@@ -209,6 +212,40 @@ def test_a_broken_family_leaves_architectures_of_other_families_alone(overlay):
     ]
 
 
+@pytest.mark.parametrize(("name", "kind"), [("unet", "component"), ("stable-diffusion", "pipeline")])
+def test_a_part_or_a_pipeline_is_no_architecture(catalog, name, kind):
+    assert name in catalog.names
+    assert name not in catalog.architectures
+    assert catalog.file_of(name) == catalog.folders[-1] / f"{kind}s" / f"{name}.yaml"
+    with pytest.raises(RequestError, match=f"{name} is a {kind}, and no architecture: it has no tasks"):
+        catalog.get(name)
+
+
+def test_rows_are_tasks_or_uses_and_a_component_has_one(catalog):
+    assert catalog.rows("esm") == catalog.supported_tasks("esm")
+    assert catalog.rows("unet") == ("",)
+    assert catalog.rows("latent-consistency") == ("text-to-image",)
+
+
+def test_a_component_in_front_hides_the_one_behind_as_a_whole(overlay):
+    text = (SURROUNDINGS / "components" / "denoiser.yaml").read_text("utf-8")
+    front = overlay("front", {"components/denoiser.yaml": text.replace("ToyDenoiser", "OtherDenoiser")})
+    assert Catalog((front, SURROUNDINGS)).components["denoiser"].model_class == "OtherDenoiser"
+    assert Catalog((SURROUNDINGS, front)).components["denoiser"].model_class == "ToyDenoiser"
+
+
+def test_a_broken_component_leaves_all_but_its_pipelines_alone(overlay):
+    front = overlay("front", {"components/packer.yaml": "component: [\n"})
+    catalog = Catalog((front, SURROUNDINGS))
+    assert "packer" in catalog.components
+    assert catalog.get("toy").architecture == "toy"
+    assert catalog.components["unpacker"].component == "unpacker"
+    with pytest.raises(CatalogError) as caught:
+        catalog.pipelines["pictures"]
+    assert [finding.file for finding in caught.value.findings] == [front / "components" / "packer.yaml"]
+    assert [finding.file.name for finding in catalog.check()] == ["packer.yaml"]
+
+
 def test_check_reports_all_files_in_one_sorted_call(overlay):
     front = overlay(
         "front",
@@ -262,4 +299,4 @@ def test_files_lists_every_file_of_every_folder(overlay):
     )
     found = [path.relative_to(front.parent).as_posix() for path in Catalog((front,)).files()]
     assert found == ["front/tasks.yaml", "front/architectures/toy.yaml"]
-    assert len(Catalog((front, SURROUNDINGS)).files()) == len(found) + 4
+    assert len(Catalog((front, SURROUNDINGS)).files()) == len(found) + len(Catalog((SURROUNDINGS,)).files())

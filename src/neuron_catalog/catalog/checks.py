@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from neuron_catalog.catalog.loader import Entry
-from neuron_catalog.catalog.names import Surroundings, named_after, renamed, unknown
+from neuron_catalog.catalog.names import (
+    TASKLESS,
+    Surroundings,
+    named_after,
+    renamed,
+    taken,
+    unknown,
+    unknown_tasks,
+)
 from neuron_catalog.catalog.selection import axes_in_use, dims_of_constant, has_default
 from neuron_catalog.catalog.source import YamlPath
 from neuron_catalog.errors import Finding, nearest
@@ -13,7 +21,7 @@ from neuron_catalog.schema.components import Component, Pipeline
 from neuron_catalog.schema.conditions import ConfigAbove, ConfigEquals, ConfigIsSet, TaskIs, When, all_of
 from neuron_catalog.schema.documents import Architecture, Family, TasksFile
 from neuron_catalog.schema.tensors import ConditionalInput, PerLayer, shape_of
-from neuron_catalog.schema.words import DERIVED_DIMS, MEMBER_DIMS, OPEN_SIZES, SERIES
+from neuron_catalog.schema.words import ARGUMENTS, DERIVED_DIMS, MEMBER_DIMS, OPEN_SIZES, SERIES
 
 
 def check_tasks(entry: Entry[TasksFile]) -> Iterator[Finding]:
@@ -30,16 +38,21 @@ def check_tasks(entry: Entry[TasksFile]) -> Iterator[Finding]:
 
 def check_architecture(entry: Entry[Architecture], around: Surroundings) -> Iterator[Finding]:
     """Check an architecture against its family, its normalized config and the tasks."""
-    if entry.source.path.stem != entry.document.architecture:
-        yield renamed(entry, "architecture", entry.document.architecture)
+    name = entry.document.architecture
+    if entry.source.path.stem != name:
+        yield renamed(entry, "architecture", name)
+    named = {"component": around.components, "pipeline": around.pipelines}
+    yield from taken(entry, "architecture", name, named)
     yield from _check_library(entry, around)
     yield from _check_selection(entry, around)
 
 
 def check_component(entry: Entry[Component], around: Surroundings) -> Iterator[Finding]:
     """Check a component against its family and its normalized config."""
-    if entry.source.path.stem != entry.document.component:
-        yield renamed(entry, "component", entry.document.component)
+    name = entry.document.component
+    if entry.source.path.stem != name:
+        yield renamed(entry, "component", name)
+    yield from taken(entry, "component", name, {"task": around.tasks})
     yield from _check_selection(entry, around)
 
 
@@ -60,7 +73,7 @@ def _check_selection(entry: Selected, around: Surroundings) -> Iterator[Finding]
             fix = 'write it as pip does: ">=5.9"'
             yield source.finding(("requires", package, "version"), "NC309", message, fix)
         concerned: YamlPath = ("requires", package, "tasks")
-        yield from unknown(entry, concerned, bound.tasks, architecture.tasks, "task of this architecture")
+        yield from unknown_tasks(entry, concerned, bound.tasks, architecture.tasks, OWN_TASK)
     yield from _listed_twice(entry)
     family = around.families.get(architecture.family)
     if family is not None and family.for_components != isinstance(architecture, Component):
@@ -83,6 +96,8 @@ def _check_selection(entry: Selected, around: Surroundings) -> Iterator[Finding]
 
 
 Selected = Entry[Architecture] | Entry[Component]
+
+OWN_TASK = "task of this architecture"
 
 
 def _place(task: str) -> YamlPath:
@@ -199,13 +214,14 @@ def _check_axes(entry: Selected, family: Family, aliases: Mapping[str, str]) -> 
             message = f"axis {name} is used and has no default, but is not listed"
             yield source.finding(("mandatory_axes",), "NC304", message, "add it")
     tiny = ("tiny", "axes")
-    yield from unknown(entry, tiny, architecture.tiny.axes, used, "axis of this architecture")
+    own = f"axis of this {'architecture' if isinstance(architecture, Architecture) else 'component'}"
+    yield from unknown(entry, tiny, architecture.tiny.axes, used, own)
     for name in sorted(used & set(architecture.mandatory_axes) - set(architecture.tiny.axes)):
         yield source.finding(tiny, "NC307", f"the tiny model lacks a size for {name}", "add it")
     known = {*aliases, *DERIVED_DIMS}
     for position, limit in enumerate(architecture.limits):
         where: YamlPath = ("limits", position)
-        yield from unknown(entry, (*where, "axis"), [limit.axis], used, "axis of this architecture")
+        yield from unknown(entry, (*where, "axis"), [limit.axis], used, own)
         bounds = {key: getattr(limit, key) for key in ("at_most", "exactly") if getattr(limit, key)}
         if len(bounds) != 1:
             message = "a limit needs exactly one of at_most and exactly"
@@ -220,12 +236,12 @@ def _check_promises(entry: Selected, family: Family) -> Iterator[Finding]:
     if looser and architecture.atol_reason is None:
         message = f"atol is looser than the family's {family.atol}"
         yield source.finding(("atol",), "NC308", message, "add atol_reason with the measured difference")
-    for key in ("model_classes", "wrappers"):
-        named = getattr(architecture, key)
-        yield from unknown(entry, (key,), named, architecture.tasks, "task of this architecture")
+    if isinstance(architecture, Architecture):
+        for key in ("model_classes", "wrappers"):
+            yield from unknown(entry, (key,), getattr(architecture, key), architecture.tasks, OWN_TASK)
     for position, deviation in enumerate(architecture.deviations):
         where: YamlPath = ("deviations", position, "tasks")
-        yield from unknown(entry, where, deviation.tasks, architecture.tasks, "task of this architecture")
+        yield from unknown_tasks(entry, where, deviation.tasks, architecture.tasks, OWN_TASK)
 
 
 def check_when(
@@ -247,10 +263,13 @@ def check_when(
         if isinstance(condition, TaskIs):
             if condition.task not in tasks:
                 message = f"the condition never holds: there is no task {condition.task} here"
-                yield entry.source.finding(where, "NC306", message, nearest(condition.task, tasks))
+                fix = nearest(condition.task, tasks) if any(tasks) else TASKLESS
+                yield entry.source.finding(where, "NC306", message, fix)
             elif len(tasks) == 1:
                 message = f"the condition always holds: {condition.task} is the only task"
                 yield entry.source.finding(where, "NC306", message, "remove it")
         elif isinstance(condition, (ConfigEquals, ConfigAbove, ConfigIsSet)):
             kind = f"key of normalized config {entry.document.normalized_config}"
             yield from unknown(entry, where, [condition.config], aliases, kind)
+        elif isinstance(entry.document, Architecture):
+            yield from unknown(entry, where, [condition.option], ARGUMENTS, "option of an architecture")

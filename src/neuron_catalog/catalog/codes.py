@@ -97,7 +97,7 @@ CODES = {
     "NC200": Code(
         "the file belongs to no catalog",
         "What a file may say follows from its place: `architectures/*.yaml`, `families/*.yaml`, "
-        "`tasks.yaml` or `normalized_configs.yaml`.",
+        "`components/*.yaml`, `pipelines/*.yaml`, `tasks.yaml` or `normalized_configs.yaml`.",
         "Move the file there, or check its name: the suffix is `.yaml`.",
     ),
     "NC201": Code(
@@ -120,13 +120,15 @@ CODES = {
     ),
     "NC301": Code(
         "the file is named differently from what it defines",
-        "An architecture or family is found by the name of its file, so that name must be the one inside.",
+        "An architecture, family, component or pipeline is found by the name of its file, so that name must "
+        "be the one inside.",
         "Rename the file as the message says, or correct the name inside.",
     ),
     "NC302": Code(
         "an unknown name",
-        "No file of the catalog defines this task, family, normalized config, input, output, axis or dim; "
-        "or the family does, and no task of this architecture has it.",
+        "No file of the catalog defines this task, family, component, normalized config, input, output, axis "
+        "or dim; or the family does, and no task of this architecture has it. Components and pipelines have "
+        "no tasks, so they know none.",
         "The message names similar names, or all that are known. What is new is defined first: an input, "
         "output or axis in the family, a config key in `normalized_configs.yaml`.",
     ),
@@ -140,7 +142,8 @@ CODES = {
     "NC304": Code(
         "the mandatory axes are not those in use",
         "`mandatory_axes` lists exactly the axes that a selected tensor has and that have no default. This "
-        "one is listed and unused, or used and not listed.",
+        "one is listed and unused, or used and not listed. In a pipeline, `bind` gives each part a size for "
+        "all of its axes that have no default, and each axis of the pipeline is bound by some part.",
         "Add or remove the axis.",
     ),
     "NC305": Code(
@@ -151,13 +154,15 @@ CODES = {
     "NC306": Code(
         "a condition that never or always holds",
         "No task of this architecture can make the condition true, or every task does: it says nothing, "
-        "and hides a typo.",
-        "Correct the task, or remove the condition.",
+        "and hides a typo. So does a use of a pipeline for an option that decides nothing about its parts.",
+        "Correct the task or option, or remove the condition.",
     ),
     "NC307": Code(
         "the tiny model lacks a size",
-        "The tiny model is built and run without questions, so it brings a size for each mandatory axis.",
-        "Add the axis to `tiny.axes`.",
+        "The tiny model is built and run without questions, so it brings a size for each mandatory axis. A "
+        "tiny pipeline brings one for each axis without a default; parts that are read from one folder have "
+        "one config.",
+        "Add the axis to `tiny.axes`, or the folder to `tiny.configs`.",
     ),
     "NC308": Code(
         "a looser tolerance without a reason",
@@ -171,10 +176,11 @@ CODES = {
         'Write it as in a requirements file: `">=5.9"` or `">=5.9,<6"`.',
     ),
     "NC310": Code(
-        "a synonym that is taken",
-        "The word is already a task, or a synonym of a task. The command line could not know which one is "
-        "meant.",
-        "Choose another synonym, or remove it.",
+        "a name that is taken",
+        "The word is already a task or a synonym of one, or the name of a component or pipeline: commands "
+        "and files of evidence know things by their name alone. Within a pipeline, a class runs one use, and "
+        "of several parts all but the first are named with a number.",
+        "Choose another name, or remove the synonym.",
     ),
     "NC311": Code(
         "an axis or limit that says too little or too much",
@@ -189,15 +195,16 @@ CODES = {
     ),
     "NC313": Code(
         "a size that the config does not give",
-        "The shape of a selected tensor needs a size that is no axis of the family and that the normalized "
-        "config has no path for.",
+        "The shape of a selected tensor, or the binding of a part, needs a size that is no axis and that the "
+        "normalized config has no path for, or a path into a folder that the pipeline does not have.",
         "Add the key with its path to the normalized config, or name another normalized config.",
     ),
     "NC314": Code(
-        "a name or task of another library",
+        "a name, task or family that is meant for others",
         "An architecture of another library than transformers is found by a name that begins with the "
-        "library's. Tasks of a library belong to its own architectures.",
-        "Rename the architecture, correct `library`, or remove the task.",
+        "library's. Tasks of a library belong to its own architectures. A family with `for_components: true` "
+        "is for components, and any other for architectures.",
+        "Rename the architecture, correct `library` or `family`, or remove the task.",
     ),
     "NC400": Code(
         "a line of evidence that is no recorded run",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from neuron_catalog.catalog.loader import Entry
-from neuron_catalog.catalog.names import Surroundings, renamed, unknown
+from neuron_catalog.catalog.names import Surroundings, renamed, unknown, unknown_tasks
 from neuron_catalog.catalog.source import YamlPath
 from neuron_catalog.errors import Finding
 from neuron_catalog.schema.documents import Family
@@ -39,12 +39,12 @@ def check_axes(entry: Entry[Any], axes: Mapping[str, Axis], around: Surroundings
         if axis.fixed and not isinstance(axis.default, str):
             message = f"axis {name} is fixed, but its default is no dim of the config"
             yield source.finding(("axes", name), "NC311", message, "name the dim under default")
-        yield from unknown(entry, ("axes", name, "only_for"), axis.only_for, around.tasks, "task")
+        yield from unknown_tasks(entry, ("axes", name, "only_for"), axis.only_for, around.tasks)
         default = [axis.default] if isinstance(axis.default, str) else []
         known = around.config_keys | set(DERIVED_DIMS)
         others = known | (set(axes) - {name})
         yield from unknown(entry, ("axes", name, "default"), default, others, "axis or dim of a config")
-        yield from unknown(entry, ("axes", name, "default_for"), axis.default_for, around.tasks, "task")
+        yield from unknown_tasks(entry, ("axes", name, "default_for"), axis.default_for, around.tasks)
         for task, dim in axis.default_for.items():
             named = [dim] if isinstance(dim, str) else []
             place: YamlPath = ("axes", name, "default_for", task)
@@ -56,7 +56,7 @@ def check_axes(entry: Entry[Any], axes: Mapping[str, Axis], around: Surroundings
 
 def _check_wrappers(entry: Entry[Family], around: Surroundings) -> Iterator[Finding]:
     family = entry.document
-    yield from unknown(entry, ("wrappers",), family.wrappers, around.tasks, "task")
+    yield from unknown_tasks(entry, ("wrappers",), family.wrappers, around.tasks)
     for task, wrapper in family.wrappers.items():
         for axis in CACHE_AXES.get(wrapper, ()):
             if axis not in family.axes:
@@ -74,7 +74,7 @@ def _check_family_constants(entry: Entry[Family], around: Surroundings) -> Itera
             if isinstance(size, str):
                 yield from unknown(entry, place, [size], dims, "dim")
         yield from unknown(entry, (*where, "times"), [constant.times], dims, "dim")
-        yield from unknown(entry, (*where, "only_for"), constant.only_for, around.tasks, "task")
+        yield from unknown_tasks(entry, (*where, "only_for"), constant.only_for, around.tasks)
         if name in entry.document.inputs:
             message = f"{name} is both an input and a constant"
             yield entry.source.finding(where, "NC311", message, "keep one")
@@ -88,12 +88,12 @@ def _check_family_inputs(entry: Entry[Family], around: Surroundings) -> Iterator
         where: YamlPath = ("inputs", name)
         pads = tensor.pad if isinstance(tensor.pad, tuple) else ()
         own = dims | (MEMBER_DIMS if tensor.for_each else frozenset())
-        yield from unknown(entry, (*where, "shape"), tensor.shape, own, "dim")
-        yield from unknown(entry, (*where, "shape_for"), tensor.shape_for, around.tasks, "task")
+        yield from _check_shape(entry, (*where, "shape"), tensor.shape, own)
+        yield from unknown_tasks(entry, (*where, "shape_for"), tensor.shape_for, around.tasks)
         for task, shape in tensor.shape_for.items():
-            yield from unknown(entry, (*where, "shape_for", task), shape, dims, "dim")
+            yield from _check_shape(entry, (*where, "shape_for", task), shape, own)
         yield from unknown(entry, (*where, "masks"), tensor.masks, family.inputs, "input")
-        yield from unknown(entry, (*where, "only_for"), tensor.only_for, around.tasks, "task")
+        yield from unknown_tasks(entry, (*where, "only_for"), tensor.only_for, around.tasks)
         needed = {"random_ids": "below", "padded_mask": "masks", "span": "times"}.get(tensor.fill)
         if needed and not getattr(tensor, needed):
             message = f"fill {tensor.fill} of {name} needs the key {needed!r}"
@@ -119,23 +119,33 @@ def _check_family_outputs(entry: Entry[Family], around: Surroundings) -> Iterato
     for name, output in family.outputs.items():
         where: YamlPath = ("outputs", name)
         if isinstance(output, PerLayer):
-            yield from unknown(entry, (*where, "per_layer"), _closed(output.per_layer), known, "dim")
+            yield from _check_shape(entry, (*where, "per_layer"), output.per_layer, known, end="...")
             yield from unknown(entry, (*where, "layers"), [output.layers], dims, "dim")
-            yield from unknown(entry, (*where, "only_for"), output.only_for, around.tasks, "task")
+            yield from unknown_tasks(entry, (*where, "only_for"), output.only_for, around.tasks)
         elif isinstance(output, Repeated):
-            yield from unknown(entry, (*where, "shape"), output.shape, known | MEMBER_DIMS, "dim")
+            yield from _check_shape(entry, (*where, "shape"), output.shape, known | MEMBER_DIMS, end="...")
         elif isinstance(output, Mapping):
-            yield from unknown(entry, where, output, around.tasks, "task")
+            yield from unknown_tasks(entry, where, output, around.tasks)
             for task, shape in output.items():
-                yield from unknown(entry, (*where, task), _closed(shape), known, "dim")
+                yield from _check_shape(entry, (*where, task), shape, known, end="...")
         else:
-            yield from unknown(entry, where, _closed(output), known, "dim")
+            yield from _check_shape(entry, where, output, known, end="...")
 
 
-def _closed(shape: Iterable[str]) -> list[str]:
-    """Return a shape without the `...` that may end it; elsewhere it stays, and is unknown."""
-    dims = list(shape)
-    return dims[:-1] if dims[-1:] == ["..."] else dims
+def _check_shape(
+    entry: Entry[Family], where: YamlPath, shape: Iterable[str], known: set[str], end: str = ""
+) -> Iterator[Finding]:
+    """Check the words of a shape; `end` is what may stand at its end only."""
+    words = list(shape)
+    if words[-1:] == [end]:
+        words.pop()
+    series = MEMBER_DIMS - known
+    for position, word in enumerate(words):
+        if word in series:
+            message = f"{word} is a size that only the members of a series have"
+            yield entry.source.finding((*where, position), "NC302", message, "add for_each")
+        elif word not in known:
+            yield from unknown(entry, (*where, position), [word], known, "dim")
 
 
 def _given(name: str | None) -> list[str]:

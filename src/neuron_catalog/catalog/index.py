@@ -192,7 +192,7 @@ class Catalog(Shelves):
         elif kind == "component":
             raise_if_any(check_component(load(path, Component), self._surroundings))
         elif kind == "pipeline":
-            raise_if_any(check_pipeline(load(path, Pipeline), self._composed))
+            raise_if_any(check_pipeline(load(path, Pipeline), self._surroundings))
         elif kind == "tasks":
             raise_if_any(check_tasks(load(path, TasksFile)))
         else:

@@ -31,6 +31,10 @@ class Shelf(Mapping[str, D]):
             self._known[name] = entry.document
         return self._known[name]
 
+    def __contains__(self, name: object) -> bool:
+        """Tell whether there is a file of this name, without reading it."""
+        return name in self.files
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.files)
 

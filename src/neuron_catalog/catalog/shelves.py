@@ -92,7 +92,7 @@ class Shelves:
     def pipelines(self) -> Shelf[Pipeline]:
         """Pipeline name → pipeline."""
         files = self._named_files("pipelines")
-        return Shelf(files, Pipeline, lambda entry: check_pipeline(entry, self._composed))
+        return Shelf(files, Pipeline, lambda entry: check_pipeline(entry, self._surroundings))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,9 +105,9 @@ class Shelves:
         Raises:
             RequestError: if the catalog has nothing of this name.
         """
-        for shelf in (self._architectures.files, self.components.files, self.pipelines.files):
+        for shelf in (self._architectures, self.components, self.pipelines):
             if name in shelf:
-                return shelf[name]
+                return shelf.files[name]
         raise RequestError(
             f"The catalog has no architecture {name!r}; {nearest(name, self.names)}",
             "`neuron-catalog list` shows all; CONTRIBUTING.md shows how one YAML file adds another.",
@@ -131,8 +131,6 @@ class Shelves:
 
     @property
     def _surroundings(self) -> Surroundings:
-        return Surroundings(self.tasks, self.families, self.normalized_configs)
-
-    @property
-    def _composed(self) -> Surroundings:
-        return Surroundings(self.tasks, self.families, self.normalized_configs, self.components)
+        return Surroundings(
+            self.tasks, self.families, self.normalized_configs, self.components, tuple(self.pipelines)
+        )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.catalog.selection import switches
 from neuron_catalog.manifest import Plan
 from neuron_catalog.plan.axes import AxisChoice, require_bounds
 from neuron_catalog.plan.conditions import hold
@@ -18,8 +19,6 @@ from neuron_catalog.plan.dims import Dims
 from neuron_catalog.plan.grids import require_multiples
 from neuron_catalog.plan.plan import Choices, make_component_plan
 from neuron_catalog.schema.components import NO_TASK, Part, Pipeline
-from neuron_catalog.schema.conditions import OptionOn, all_of
-from neuron_catalog.schema.tensors import ConditionalInput
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +41,6 @@ class PipelinePlan:
     """Part → what it is compiled for, in the order of the export."""
     uses: dict[str, str]
     """How the parts can be used → the class that runs them so."""
-
-
-def _switches(catalog: Catalog, part: Part) -> frozenset[str]:
-    """Return the options of a pipeline that a part has inputs for."""
-    uses = catalog.components[part.component].inputs
-    conditions = (each for use in uses if isinstance(use, ConditionalInput) for each in all_of(use.when))
-    return frozenset(each.option for each in conditions if isinstance(each, OptionOn))
 
 
 def parts_of(pipeline: Pipeline, options: frozenset[str], several: int = 1) -> dict[str, Part]:
@@ -86,7 +78,7 @@ def make_pipeline_plan(
     for part_name, part in parts.items():
         bound = Choices(
             axes={axis: dims.size(size) for axis, size in part.bind.items()},
-            options=choices.options & _switches(catalog, part) | frozenset(part.options),
+            options=choices.options & switches(catalog.components[part.component]) | frozenset(part.options),
             dynamic_batch_size=part.dynamic_batch_size,
             atol=choices.atol,
         )
