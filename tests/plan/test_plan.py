@@ -209,3 +209,8 @@ def test_open_outputs_fit_any_further_dimensions(catalog):
     assert output.fits((2, 7, 3, 3))
     assert not output.fits((3, 7))
     assert not output.fits(())
+
+
+def test_option_of_pipelines_is_refused(catalog):
+    with pytest.raises(RequestError, match=r"--controlnet is not offered by bert for fill-mask\."):
+        plan(catalog, "bert", "fill-mask", options=frozenset({"controlnet"}))

@@ -9,7 +9,7 @@ from neuron_catalog.catalog.checks import check_when
 from neuron_catalog.catalog.family_checks import check_axes
 from neuron_catalog.catalog.loader import Entry
 from neuron_catalog.catalog.names import Surroundings, renamed, taken, unknown
-from neuron_catalog.catalog.selection import axes_in_use, default_of, has_default, switches_of_all
+from neuron_catalog.catalog.selection import axes_in_use, default_of, has_default, pipeline_options
 from neuron_catalog.catalog.source import YamlPath
 from neuron_catalog.errors import Finding
 from neuron_catalog.schema.components import NO_TASK, Component, Part, Pipeline
@@ -32,7 +32,7 @@ def check_pipeline(entry: Entry[Pipeline], around: Surroundings) -> Iterator[Fin
         yield from _check_part(entry, name, part, around)
     aliases = around.normalized_configs.get(pipeline.normalized_config)
     if aliases is not None:  # else one typo would give many findings
-        yield from _check_uses(entry, aliases, around)
+        yield from _check_uses(entry, aliases)
         yield from _check_sizes(entry, aliases, around)
         yield from _check_tiny(entry, aliases, around)
 
@@ -66,12 +66,9 @@ def _check_binding(
     yield from unknown(entry, place, part.options, offered, f"option of {component.component}")
 
 
-def _check_uses(
-    entry: Entry[Pipeline], aliases: Mapping[str, str], around: Surroundings
-) -> Iterator[Finding]:
+def _check_uses(entry: Entry[Pipeline], aliases: Mapping[str, str]) -> Iterator[Finding]:
     pipeline = entry.document
-    used = (around.components.get(part.component) for part in pipeline.parts.values())
-    options = switches_of_all(pipeline, [component for component in used if component])
+    options = pipeline_options(pipeline)
     owner: dict[str, str] = {}
     for use, told in pipeline.uses.items():
         where: YamlPath = ("uses", use)
@@ -82,7 +79,7 @@ def _check_uses(
         yield from check_when(entry, (*where, "when"), told.when, aliases)
         for condition in all_of(told.when):
             if isinstance(condition, OptionOn) and condition.option not in options:
-                message = f"the condition never holds: no part knows the option {condition.option}"
+                message = f"the condition never holds: no part is there for the option {condition.option}"
                 fix = "remove it, or add such a part"
                 yield entry.source.finding((*where, "when"), "NC306", message, fix)
 

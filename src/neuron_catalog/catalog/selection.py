@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
-from neuron_catalog.schema.components import Component, Pipeline, Selection
+from neuron_catalog.schema.components import Pipeline, Selection
 from neuron_catalog.schema.conditions import OptionOn, When, all_of
 from neuron_catalog.schema.documents import Family
 from neuron_catalog.schema.tensors import Axis, ConditionalInput, Constant
@@ -81,10 +81,9 @@ def switches(architecture: Selection) -> frozenset[str]:
     return frozenset(option for use in uses for option in _options(use.when))
 
 
-def switches_of_all(pipeline: Pipeline, components: Iterable[Component]) -> frozenset[str]:
-    """Return the options that decide whether a part of a pipeline is there, or an input of a part."""
-    whole = {option for part in pipeline.parts.values() for option in _options(part.when)}
-    return frozenset(whole).union(*map(switches, components))
+def pipeline_options(pipeline: Pipeline) -> frozenset[str]:
+    """Return the options that decide whether a part is there; inputs of other parts follow them."""
+    return frozenset(option for part in pipeline.parts.values() for option in _options(part.when))
 
 
 def _options(when: When | None) -> set[str]:

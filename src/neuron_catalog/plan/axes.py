@@ -104,6 +104,11 @@ def for_task(task: str) -> str:
     return f" for {task}" if task else ""
 
 
+def not_offered(name: str, task: str, option: str) -> RequestError:
+    """Return what is raised about an option that decides nothing here."""
+    return RequestError(f"--{option} is not offered by {name}{for_task(task)}.", "Leave it out.")
+
+
 def require_bounds(axes: Mapping[str, Axis], sizes: Mapping[str, int]) -> None:
     """Hold each chosen axis to the axis that it may not exceed.
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from neuron_catalog.catalog.index import Catalog
-from neuron_catalog.catalog.selection import switches
+from neuron_catalog.catalog.selection import pipeline_options, switches
 from neuron_catalog.manifest import Plan
-from neuron_catalog.plan.axes import AxisChoice, require_bounds
+from neuron_catalog.plan.axes import AxisChoice, not_offered, require_bounds
 from neuron_catalog.plan.conditions import hold
 from neuron_catalog.plan.dims import Dims
 from neuron_catalog.plan.grids import require_multiples
@@ -64,10 +64,13 @@ def make_pipeline_plan(
     """Bind pipeline `name` to the configs of the parts that it is to have.
 
     Raises:
-        RequestError: if a size is unknown, missing, or does not suit the configs.
+        RequestError: if a size is unknown, missing, or does not suit the configs, or if an option decides
+            nothing about this pipeline.
         CatalogError: if a file of the catalog is wrong.
     """
     pipeline = catalog.pipelines[name]
+    for option in sorted(choices.options - pipeline_options(pipeline)):
+        raise not_offered(name, NO_TASK, option)
     said = {part.source or part_name: configs[part_name] for part_name, part in parts.items()}
     from_config = Dims({}, catalog.normalized_configs[pipeline.normalized_config], said)
     axes = AxisChoice(name, NO_TASK, pipeline.axes, from_config).of(choices.axes, set(pipeline.axes))

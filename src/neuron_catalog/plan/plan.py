@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from neuron_catalog.catalog.index import Catalog
-from neuron_catalog.catalog.selection import wrapper_of
+from neuron_catalog.catalog.selection import switches, wrapper_of
 from neuron_catalog.errors import RequestError
 from neuron_catalog.manifest import ConstantTensor, InputTensor, OutputTensor, Plan, Waiver
-from neuron_catalog.plan.axes import chosen_axes, for_task, refuse_size, require_bounds
+from neuron_catalog.plan.axes import chosen_axes, not_offered, refuse_size, require_bounds
 from neuron_catalog.plan.conditions import hold
 from neuron_catalog.plan.dims import Dims
 from neuron_catalog.plan.grids import constants_of, require_multiples
@@ -65,6 +65,7 @@ def _bound(catalog: Catalog, selection: Selection, task: str, config: Any, choic
     reads_prompts = "prompt_length" in CACHE_AXES.get(wrapper, ())
     binding = _Binding(selection, family, task, dims, choices.options, reads_prompts)
     binding.check_limits()
+    binding.check_options()
     inputs = binding.inputs()
     arguments = {**selection.forward_arguments, **dict.fromkeys(binding.arguments, True)}
     if wrapper in CACHE_AXES:
@@ -122,6 +123,11 @@ class _Binding:
                     f"allows: its config gives at most {largest} ({limit.at_most}).",
                     f"Use --{limit.axis} {largest} or less.",
                 )
+
+    def check_options(self) -> None:
+        """Those that are arguments of `forward` are checked with the outputs that they ask for."""
+        for option in sorted(self.options - set(ARGUMENTS) - switches(self.architecture)):
+            raise not_offered(self.architecture.name, self.task, option)
 
     def waivers(self) -> tuple[Waiver, ...]:
         return tuple(
@@ -223,10 +229,7 @@ class _Binding:
                     break
                 count = self.dims.size(output.layers)
                 return [self._tensor(f"{name}.{layer}", output.per_layer) for layer in range(count)]
-        raise RequestError(
-            f"--{option} is not offered by {self.architecture.name}{for_task(self.task)}.",
-            "Leave it out.",
-        )
+        raise not_offered(self.architecture.name, self.task, option)
 
     def _tensor(self, name: str, axes: tuple[str, ...]) -> OutputTensor:
         shape = tuple(None if axis in ANY_SIZE else self.dims.size(axis) for axis in axes)
