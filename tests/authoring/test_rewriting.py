@@ -180,6 +180,8 @@ def test_only_architectures_are_rewritten_and_broken_ones_told(tmp_path):
         "architectures/a": UNTIDY,
         "architectures/b": "a: [",
         "families/c": "b:   1\n",
+        "components/d": "component:   'd'\n",
+        "pipelines/e": "pipeline:   'e' # e\n",
     }.items():
         path = tmp_path / f"{name}.yaml"
         path.parent.mkdir(exist_ok=True)
@@ -189,6 +191,8 @@ def test_only_architectures_are_rewritten_and_broken_ones_told(tmp_path):
     assert rewritten == (files[0],)
     assert [(finding.file.name, finding.code) for finding in findings] == [("b.yaml", "NC103")]
     assert (tmp_path / "families" / "c.yaml").read_text() == "b:   1\n"
+    assert (tmp_path / "components" / "d.yaml").read_text() == "component:   'd'\n"
+    assert (tmp_path / "pipelines" / "e.yaml").read_text() == "pipeline:   'e' # e\n"
 
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(

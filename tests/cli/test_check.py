@@ -200,6 +200,24 @@ def test_fix_takes_all_architectures_of_the_catalog(run, architectures, catalog)
     assert (architectures / "esm.yaml").read_text() == text
 
 
+@pytest.mark.parametrize("place", ["components/unet.yaml", "pipelines/flux.yaml"])
+def test_fix_only_checks_components_and_pipelines(run, architectures, catalog, place):
+    file = architectures.parent / place
+    file.parent.mkdir()
+    text = (catalog.folders[-1] / place).read_text("utf-8").replace("summary: ", "summary:   ")
+    file.write_text(text, "utf-8")
+    assert run("--catalog", "mine", "check", "--fix", f"mine/{place}")[:2] == (
+        0,
+        "1 file checked: no problems.\n",
+    )
+    assert file.read_text("utf-8") == text
+    file.write_text(text.replace("summary:", "sumary:"), "utf-8")
+    code, out, err = run("--catalog", "mine", "check", "--fix", f"mine/{place}")
+    assert (code, out) == (3, "")
+    assert "unknown key 'sumary'; did you mean summary?" in err
+    assert "sumary:" in file.read_text("utf-8")
+
+
 def test_fix_reports_what_it_cannot_read_and_leaves_it(run, architectures):
     file = architectures / "toy.yaml"
     file.write_text("atol:   no\n")
