@@ -30,6 +30,8 @@ LLAMA = {
     "num_attention_heads": 12,
 }
 
+WIDE = {"hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 16}
+
 
 @dataclass(frozen=True)
 class Heavy:
@@ -65,7 +67,7 @@ MODELS = {
         {"batch_size": 1, "sequence_length": 20, "decoder_sequence_length": 20},
         {"d_model": 1024, "d_ff": 4096, "num_layers": 4, "num_heads": 16, "decoder_start_token_id": 0},
     ),
-    "vit": Heavy("ViTForImageClassification", "ViTConfig", "image-classification", {"batch_size": 1}),
+    "vit": Heavy("ViTForImageClassification", "ViTConfig", "image-classification", {"batch_size": 1}, WIDE),
 }
 """Name → model: an encoder of about 440 MB, two with a cache, and one that reads images."""
 

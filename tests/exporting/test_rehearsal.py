@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from neuron_catalog import ExportRequest, RequestError, VerificationError, export, validate_artifact
-from neuron_catalog.exporting import backends
+from neuron_catalog.exporting import backends, exporter
 from neuron_catalog.exporting.backends import torchscript
 from neuron_catalog.exporting.build import build, live_subjects
 from neuron_catalog.exporting.exporter import silent
@@ -23,6 +23,7 @@ from neuron_catalog.models.tiny import TinySource
 ROWS = {
     "encoder": ("bert", "fill-mask", {}),
     "several sizes": ("bert", "fill-mask", {"axes": {"sequence_length": [8, 16]}}),
+    "a single row": ("bert", "text-classification", {"axes": {"batch_size": 1}}),
     "any batch": ("bert", "fill-mask", {"dynamic_batch_size": True}),
     "decoder with a cache": ("llama", "text-generation", {}),
     "recurrent decoder": ("mamba", "text-generation", {}),
@@ -53,6 +54,7 @@ def watched(monkeypatch):
         return torchscript.load(path, names)
 
     original = TinySource.load
+    monkeypatch.setattr(exporter, "WORTH_COLLECTING", 0)
     monkeypatch.setattr(TinySource, "load", load_model)
     backend = SimpleNamespace(**{**vars(torchscript), "load": load})
     monkeypatch.setitem(backends.BACKENDS, "torchscript", backend)
@@ -80,6 +82,7 @@ def test_an_answer_is_kept_to_the_bit(tmp_path):
         "flags": torch.tensor([True, False]),
         "none": torch.empty(0, 4),
         "one": torch.tensor(3.0),
+        "one of many": torch.arange(4.0)[::2][:1],
     }
     inputs = {"input_ids": torch.tensor([[1, 2]])}
     with (tmp_path / "answers").open("w+b") as file:

@@ -78,7 +78,7 @@ class Recollection:
 
     def _write(self, value: Tensor) -> Kept:
         offset = self.file.seek(0, 2)
-        self.file.write(_raw(value))
+        self.file.write(_raw(_packed(value)))
         return Kept(offset, tuple(value.shape), value.dtype)
 
     def _read(self, kept: Kept) -> Tensor:
@@ -94,11 +94,16 @@ def _digest(tensors: Iterable[Tensor]) -> bytes:
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        digest.update(_raw(tensor))
+        digest.update(_raw(_packed(tensor)))
     return digest.digest()
 
 
-def _raw(tensor: Tensor) -> memoryview:
-    """The bytes of a tensor; of a contiguous one its own, to be written to."""
-    flat = tensor.detach().contiguous().reshape(-1)
+def _packed(tensor: Tensor) -> Tensor:
+    """A copy in order. `contiguous` is not enough: it leaves the stride of a single entry as it is."""
+    return tensor.detach().clone(memory_format=torch.contiguous_format)
+
+
+def _raw(packed: Tensor) -> memoryview:
+    """The bytes of a tensor, to be read or written to."""
+    flat = packed.reshape(-1)
     return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(bytearray())
