@@ -10,13 +10,14 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.composition import AdapterRecord, Composition, PartRecord, PipelineSourceRecord
 from neuron_catalog.digests import record_file
-from neuron_catalog.errors import CompileError, NeuronCatalogError, RequestError, VerificationError
+from neuron_catalog.errors import CompileError, RequestError, VerificationError
 from neuron_catalog.exporting.build import OnStep
 from neuron_catalog.exporting.exporter import export_into, silent
 from neuron_catalog.exporting.pipeline_request import (
@@ -27,6 +28,7 @@ from neuron_catalog.exporting.pipeline_request import (
 )
 from neuron_catalog.exporting.publish import publication, require_free
 from neuron_catalog.manifest import MANIFEST_NAME, Manifest
+from neuron_catalog.models.components import diffusers
 from neuron_catalog.models.pipeline_sources import source_of
 from neuron_catalog.version import __version__
 
@@ -61,9 +63,7 @@ def export_resolved_pipeline(resolved: ResolvedPipeline, on_step: OnStep = silen
     target = (request.out or default_pipeline_target(resolved)).absolute()
     require_free(target, request.overwrite)
     kept = target.parent / f".{target.name}.parts"
-    places = {
-        name: finished_part(kept, name, part, resolved, on_step) for name, part in resolved.parts.items()
-    }
+    places = _finished(kept, resolved, on_step)
     on_step("Writing the pipeline")
     with publication(target, request.overwrite) as folder:
         for name, place in places.items():
@@ -82,26 +82,37 @@ def default_pipeline_target(resolved: ResolvedPipeline) -> Path:
     return Path(f"{base}-{resolved.plan.pipeline}-neuron")
 
 
-def finished_part(
-    kept: Path, name: str, part: ResolvedPart, resolved: ResolvedPipeline, on_step: OnStep
-) -> Path:
-    """Return the folder of a part: one that was finished before, or a new one.
+def _finished(kept: Path, resolved: ResolvedPipeline, on_step: OnStep) -> dict[str, Path]:
+    """Return the folder of each part: one that was finished before, or a new one.
 
     Raises:
-        RequestError, CompileError, VerificationError: naming the part.
+        RequestError, CompileError, VerificationError: naming the part. That weights are lacking is said
+            before any part is compiled.
     """
-    place = kept / f"{name}-{part_key(part, resolved.request.validation)}"
+    validation = resolved.request.validation
+    places = {name: kept / f"{name}-{part_key(part, validation)}" for name, part in resolved.parts.items()}
+    finished: dict[str, Path] = {}
+    try:
+        for name, place in places.items():
+            _finish(place, name, resolved, on_step)
+            finished[name] = place
+    except (RequestError, CompileError, VerificationError) as error:
+        remedy = f"{error.remedy} {GO_ON}" if finished else error.remedy
+        raise type(error)(f"{name}: {error.cause}", remedy.strip()) from error
+    finally:
+        with suppress(OSError):
+            kept.rmdir()  # unless there is something in it
+    return finished
+
+
+def _finish(place: Path, name: str, resolved: ResolvedPipeline, on_step: OnStep) -> None:
+    """Export a part into its folder, unless it is there and whole."""
     if _is_whole(place):
         on_step(f"{name}: kept from an earlier run")
-        return place
+        return
     shutil.rmtree(place, ignore_errors=True)
-    try:
-        export_into(
-            place, part.resolved, resolved.request.validation, lambda step: on_step(f"{name}: {step}")
-        )
-    except (RequestError, CompileError, VerificationError) as error:
-        raise _of_part(error, name, kept) from error
-    return place
+    part, validation = resolved.parts[name].resolved, resolved.request.validation
+    export_into(place, part, validation, lambda step: on_step(f"{name}: {step}"))
 
 
 def part_key(part: ResolvedPart, validation: bool) -> str:
@@ -111,6 +122,7 @@ def part_key(part: ResolvedPart, validation: bool) -> str:
         "plan": resolved.plan.model_dump(mode="json"),
         "weights": part.source.digest(),
         "backend": [resolved.backend_name, resolved.backend.arguments(), resolved.backend.versions()],
+        "diffusers": diffusers("A diffusion pipeline").__version__,
         "seed": resolved.seed,
         "neuron_catalog": __version__,
         "validation": validation,
@@ -125,12 +137,6 @@ def _is_whole(place: Path) -> bool:
     except (RequestError, VerificationError):
         return False
     return True
-
-
-def _of_part(error: NeuronCatalogError, name: str, kept: Path) -> NeuronCatalogError:
-    """Say which part an error is about, and what happens to the others."""
-    others = f" {GO_ON}" if kept.is_dir() and any(kept.iterdir()) else ""
-    return type(error)(f"{name}: {error.cause}", f"{error.remedy}{others}".strip())
 
 
 def _linked(source: str, target: str) -> None:
@@ -153,6 +159,7 @@ def _composition(resolved: ResolvedPipeline, folder: Path) -> Composition:
     }
     rest = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     paths = [path.relative_to(folder) for path in rest]
+    others = request.others if request.model else {}
     adapters = (
         AdapterRecord(
             name=each.adapter.name,
@@ -173,7 +180,7 @@ def _composition(resolved: ResolvedPipeline, folder: Path) -> Composition:
             kind=resolved.source.kind,
             model=resolved.source.name,
             revision=resolved.source.commit,
-            others=request.others,
+            others=others,
             adapters=tuple(adapters),
         ),
         seed=request.seed,

@@ -30,8 +30,11 @@ from neuron_catalog.schema.components import Part, Pipeline
 CONTROLNET = "controlnet"
 """The option, and the part, that a picture steers."""
 
+UNET = "unet"
+"""The option, and the part, that another denoiser can be given for."""
+
 TINY = "tiny"
-"""What stands for a ControlNet of the tiny version."""
+"""What is written for a ControlNet with random weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +70,8 @@ class PipelineRequest:
 
     @property
     def others(self) -> dict[str, str]:
-        """Part → what it is read from instead of the model."""
-        found = {"unet": self.unet} if self.unet else {}
+        """Part → the folder or repository that it is read from instead of the checkpoint."""
+        found = {UNET: self.unet} if self.unet else {}
         for number, model in enumerate(self.controlnets):
             found[CONTROLNET if number == 0 else f"{CONTROLNET}_{number}"] = model
         return found
@@ -116,6 +119,8 @@ def resolve_pipeline(request: PipelineRequest, catalog: Catalog) -> ResolvedPipe
     pipeline = catalog.pipelines[name]
     options = frozenset({CONTROLNET} if request.controlnets else ())
     _require_controllable(name, pipeline, options)
+    if request.unet and UNET not in pipeline.parts:
+        raise RequestError(f"{name} has no part {UNET}.", "Leave --unet out.")
     wanted = parts_of(pipeline, options, len(request.controlnets) or 1)
     parts = {each: part for each, part in wanted.items() if require_part(source, each, part)}
     sources = {
@@ -178,10 +183,10 @@ def _tiny(
             "The tiny pipeline has seeded random weights: no other parts and adapters suit it.",
             "Add --model, or leave --unet and --lora_model_ids out.",
         )
-    if any(each != TINY for each in request.controlnets):
+    if strangers := [model for model in request.controlnets if model != TINY]:
         raise UsageError(
-            f"The ControlNet of the tiny pipeline is tiny, too, and not {request.controlnets[0]}.",
-            f"Add --model, or write --controlnet_ids {TINY}.",
+            f"The tiny pipeline has seeded random weights: the ControlNet {strangers[0]} does not suit it.",
+            f"Add --model, or write --controlnet_ids {TINY} for one with random weights.",
         )
     return (
         request.pipeline,

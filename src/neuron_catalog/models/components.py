@@ -6,8 +6,8 @@ import hashlib
 import importlib
 import inspect
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +29,15 @@ EXTRA = 'Install it with: pip install "neuron-catalog[diffusion]"'
 
 WEIGHTS = ("diffusion_pytorch_model", "model")
 """What diffusers and transformers call a file of weights."""
+
+VARIANTS = ("", ".fp16")
+"""What stands in their names: nothing, or `fp16` for half precision. The first that is there is read."""
+
+
+def weight_patterns(variant: str) -> tuple[str, ...]:
+    """Return patterns for files of weights, one or several."""
+    ends = (f"{variant}.safetensors", f"{variant}-*-of-*.safetensors")
+    return tuple(f"{stem}{end}" for stem in WEIGHTS for end in ends)
 
 
 def diffusers(what: str) -> ModuleType:
@@ -150,6 +159,10 @@ class TinyComponentSource:
         return hashlib.sha256(json.dumps([plain(self.given), self.seed]).encode()).hexdigest()
 
 
+def _nothing() -> None:
+    """Fetch nothing: all is there."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ComponentSource:
     """A folder with the config and the safetensors weights of one component."""
@@ -163,6 +176,8 @@ class ComponentSource:
     revision: str | None = None
     adapters: tuple[AdapterWeights, ...] = ()
     """What is merged into its weights."""
+    fetch: Callable[[], None] = field(default=_nothing, repr=False)
+    """Downloads the weights. Only the config is there before."""
     kind: Literal["checkpoint"] = "checkpoint"
 
     @property
@@ -209,13 +224,14 @@ class ComponentSource:
             RequestError: if it cannot be read, lacks weights, or an adapter does not fit.
         """
         built = component_class(self.component)
+        variant = "fp16" if ".fp16" in self.weights[0].name else None
         dtype = "torch_dtype" if self.component.library == "diffusers" else "dtype"
         with hub_errors(self.name, self.component.library), quiet_transformers():
             model, loading = built.from_pretrained(
                 self.folder,
                 **{dtype: torch.float32},
                 use_safetensors=True,
-                variant=self._variant,
+                variant=variant,
                 output_loading_info=True,
             )
         if missing := sorted(loading["missing_keys"]):
@@ -234,25 +250,18 @@ class ComponentSource:
         """The files of weights that are read.
 
         Raises:
-            RequestError: if there are none but pickles.
+            RequestError: if there are none but pickles, or they cannot be downloaded.
         """
-        for middle in ("", ".fp16"):
-            found = [
-                file
-                for stem in WEIGHTS
-                for pattern in (f"{stem}{middle}.safetensors", f"{stem}{middle}-*-of-*.safetensors")
-                for file in sorted(self.folder.glob(pattern))
-            ]
+        self.fetch()
+        for variant in VARIANTS:
+            patterns = weight_patterns(variant)
+            found = [file for pattern in patterns for file in sorted(self.folder.glob(pattern))]
             if found:
                 return tuple(found)
         raise RequestError(
             f"The folder {self.folder} has no weights (*.safetensors).",
             "Give a checkpoint that was saved with safe_serialization=True.",
         )
-
-    @property
-    def _variant(self) -> str | None:
-        return "fp16" if ".fp16" in self.weights[0].name else None
 
     def digest(self) -> str:
         """Return what tells these weights from others: the contents of all files that they are made from."""

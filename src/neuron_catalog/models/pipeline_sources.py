@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -15,13 +15,14 @@ from neuron_catalog.errors import RequestError
 from neuron_catalog.models.adapter_weights import AdapterWeights
 from neuron_catalog.models.assembly import INDEX_NAME, read_index
 from neuron_catalog.models.components import (
-    WEIGHTS,
+    VARIANTS,
     ComponentSource,
     PartSource,
     TinyComponentSource,
     class_of,
+    weight_patterns,
 )
-from neuron_catalog.models.sources import CheckpointSource
+from neuron_catalog.models.sources import CheckpointSource, require_folder_or_id
 from neuron_catalog.models.tiny import plain
 from neuron_catalog.models.tokenizers import tiny_tokenizer
 from neuron_catalog.schema.components import Component, Part, Pipeline
@@ -110,6 +111,7 @@ class CheckpointPipelineSource(CheckpointSource):
     @cached_property
     def folder(self) -> Path:
         """Where the checkpoint lies, with everything but weights."""
+        require_folder_or_id(self.model)
         return self.fetched(DESCRIPTIONS)
 
     @cached_property
@@ -119,44 +121,59 @@ class CheckpointPipelineSource(CheckpointSource):
 
     @property
     def commit(self) -> str | None:
-        return None if Path(self.model).is_dir() else self.folder.name
+        return self._commit_of(self.folder)
+
+    def _commit_of(self, folder: Path) -> str | None:
+        """Return the revision by which a folder of the cache is named."""
+        return None if Path(self.model).is_dir() else folder.name
 
     def lacks(self, name: str, part: Part) -> bool:
         said = self.index.get(source_of(name, part))
         return name not in self.others and not (isinstance(said, list) and all(said))
 
     def part(self, name: str, part: Part, component: Component) -> ComponentSource:
-        place = source_of(name, part)
         if name in self.others:
-            other = replace(self, model=self.others[name], revision=None)
-            folder, title = other.fetched(_files_in("")), other.model
+            place, title = "", self.others[name]
+            require_folder_or_id(title)
+            origin = replace(self, model=title, revision=None)
+            described = origin.fetched(("config.json",))
         else:
-            folder, title = self.fetched(_files_in(place)) / place, f"{self.model}/{place}"
+            place = source_of(name, part)
+            origin, title, described = self, f"{self.model}/{place}", self.folder
+        pinned = replace(origin, revision=origin._commit_of(described))  # the branch may move meanwhile
         return ComponentSource(
             component=component,
             part=name,
-            folder=folder,
+            folder=described / place,
             title=title,
-            revision=None if name in self.others else self.commit,
+            revision=pinned.revision,
             adapters=self.adapters,
+            fetch=partial(pinned.fetch_weights, place),
         )
+
+    def fetch_weights(self, place: str) -> None:
+        """Download the weights in a folder of the repository; those in half precision if it has no others.
+
+        Raises:
+            RequestError: if the hub cannot be reached.
+        """
+        for variant in VARIANTS:
+            if any((self.fetched(_weights_in(place, variant)) / place).glob("*.safetensors")):
+                return
 
     def write_rest(self, folder: Path) -> None:
         shutil.copyfile(self.folder / INDEX_NAME, folder / INDEX_NAME)
-        for name, said in self.index.items():
-            place = self.folder / name
-            if isinstance(said, list) and place.is_dir() and not (place / "config.json").is_file():
-                shutil.copytree(place, folder / name)
+        for place in sorted(self.folder.iterdir()):  # not by the names in the index, which could lead out
+            described = isinstance(self.index.get(place.name), list)
+            if described and place.is_dir() and not (place / "config.json").is_file():
+                shutil.copytree(place, folder / place.name)
 
 
-def _files_in(folder: str) -> tuple[str, ...]:
-    """Return patterns for the config and the plain weights in a folder."""
+def _weights_in(folder: str, variant: str) -> tuple[str, ...]:
+    """Return patterns for the weights of a variant in a folder, and for what says how they are divided."""
     start = f"{folder}/" if folder else ""
-    ends = (
-        "config.json",
-        *(f"{stem}{end}" for stem in WEIGHTS for end in (".safetensors", "-*-of-*.safetensors")),
-    )
-    return tuple(f"{start}{end}" for end in (*ends, "*.safetensors.index.json"))
+    ends = weight_patterns(variant)
+    return tuple(f"{start}{end}" for end in (*ends, "*.safetensors.index*.json"))
 
 
 def require_part(source: PipelineSource, name: str, part: Part) -> bool:

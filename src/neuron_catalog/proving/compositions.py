@@ -87,12 +87,13 @@ def request_again(composition: Composition, model: str | None) -> PipelineReques
     """Return the request that an artifact was exported for."""
     source = composition.source
     tiny = source.kind == "tiny" and model is None
+    steering = [name for name, part in composition.parts.items() if part.source == CONTROLNET]
     return PipelineRequest(
         pipeline=composition.pipeline,
         model=None if tiny else model or source.model,
         axes=composition.axes,
         unet=source.others.get("unet"),
-        controlnets=tuple(each for part, each in source.others.items() if part.startswith(CONTROLNET)),
+        controlnets=tuple(source.others.get(name, TINY) for name in steering),
         adapters=tuple(
             Adapter(model=each.model, weight_name=each.weight_name, name=each.name, scale=each.scale)
             for each in source.adapters
