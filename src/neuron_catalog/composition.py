@@ -93,7 +93,7 @@ class Composition(Record):
 
     def altered_files(self, folder: Path) -> tuple[str, ...]:
         """Return a sentence for each file, of a part too, whose content is not what was exported."""
-        own = [alteration(folder / name, recorded) for name, recorded in self.files.items()]
+        own = [alteration(folder / name, recorded, name) for name, recorded in self.files.items()]
         found = [sentence for sentence in own if sentence]
         for name, part in self.parts.items():
             if sentence := alteration(folder / name / MANIFEST_NAME, part.manifest):

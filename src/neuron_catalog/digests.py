@@ -24,12 +24,16 @@ def record_file(path: Path) -> FileRecord:
     return FileRecord(bytes=path.stat().st_size, sha256=digest)
 
 
-def alteration(path: Path, recorded: FileRecord) -> str:
-    """Say how a file differs from what was recorded of it; an empty string if it does not."""
+def alteration(path: Path, recorded: FileRecord, name: str = "") -> str:
+    """Say how a file differs from what was recorded of it; an empty string if it does not.
+
+    It is called by the last part of its path, if no `name` is given.
+    """
+    name = name or path.name
     if not path.is_file():
-        return f"{path.name} is missing"
+        return f"{name} is missing"
     if path.stat().st_size != recorded.bytes:
-        return f"{path.name} has {path.stat().st_size} bytes, not {recorded.bytes}"
+        return f"{name} has {path.stat().st_size} bytes, not {recorded.bytes}"
     if record_file(path) != recorded:
-        return f"{path.name} has another digest"
+        return f"{name} has another digest"
     return ""

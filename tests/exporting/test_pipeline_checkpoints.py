@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny, StableDiffusionPipeline, UNet2DConditionModel
 from tests.conftest import leftovers
-from tests.diffusion import SIZES, UNET, Steps, edit_json, save_adapter, save_component
+from tests.diffusion import CONTROLNET, SIZES, UNET, Steps, edit_json, save_adapter, save_component
 
 from neuron_catalog import RequestError, load_artifact
 from neuron_catalog.digests import record_file
@@ -55,11 +55,8 @@ def exported(saved_pipelines, catalog, tmp_path_factory):
     checkpoint = saved_pipelines("stable-diffusion")
     style = save_adapter(checkpoint, around / "style", DENOISERS, seed=1, weight_name="style.safetensors")
     light = save_adapter(checkpoint, around / "light", DENOISERS, seed=2, weight_name="light.safetensors")
-    controlnet = {key: value for key, value in UNET.items() if key not in ("sample_size", "out_channels")}
-    controlnet.pop("up_block_types")
-    controlnet["conditioning_embedding_out_channels"] = [8, 8, 16, 16]
     others = {
-        name: save_component(catalog, "controlnet", around / name, controlnet, seed)
+        name: save_component(catalog, "controlnet", around / name, CONTROLNET, seed)
         for name, seed in (("canny", 3), ("depth", 4))
     }
     asked = request(

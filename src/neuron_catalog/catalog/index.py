@@ -52,7 +52,7 @@ class Catalog(Shelves):
             if word in task.synonyms:
                 return name
         raise RequestError(
-            f"There is no task {word!r}; {nearest(word, self.tasks)}",
+            f"There is no task {word!r}; {nearest(word, [*self.tasks, *self.pipelines])}",
             "`neuron-catalog list-tasks` shows all tasks.",
         )
 

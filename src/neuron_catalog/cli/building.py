@@ -111,7 +111,7 @@ def export(
         "lora_adapter_names": lora_adapter_names,
         "lora_scales": lora_scales,
     }
-    composed, pipeline, first = pipeline_meant(catalog, architecture, task, model)
+    composed, pipeline, first = pipeline_meant(catalog, architecture, task, model, revision, cache_dir)
     if composed:
         refuse_for_pipelines(
             {
@@ -196,8 +196,17 @@ def plan(
     """
     from neuron_catalog.exporting.request import ExportRequest, resolve
 
-    composed, pipeline, _ = pipeline_meant(catalog_of(context), architecture, task, model)
+    composed, pipeline, _ = pipeline_meant(
+        catalog_of(context), architecture, task, model, revision, cache_dir
+    )
     if composed:
+        refuse_for_pipelines(
+            {
+                "trust_remote_code": trust_remote_code,
+                "output_hidden_states": output_hidden_states,
+                "output_attentions": output_attentions,
+            }
+        )
         asked = request_of(
             pipeline,
             model,

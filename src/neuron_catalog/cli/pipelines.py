@@ -16,20 +16,34 @@ if TYPE_CHECKING:
     from neuron_catalog.composition import Composition
     from neuron_catalog.exporting.pipeline import ExportedPipeline
     from neuron_catalog.exporting.pipeline_request import PipelineRequest, ResolvedPipeline
-    from neuron_catalog.manifest import Check
+    from neuron_catalog.manifest import Check, Graph
     from neuron_catalog.plan.pipeline import PipelinePlan
 
 
 def pipeline_meant(
-    catalog: Catalog, first: str | None, task: str | None, model: str | None
+    catalog: Catalog,
+    first: str | None,
+    task: str | None,
+    model: str | None,
+    revision: str | None = None,
+    cache_dir: str | None = None,
 ) -> tuple[bool, str | None, str | None]:
-    """Tell whether a pipeline is meant, which one if that was said, and what the first argument is then."""
+    """Tell whether a pipeline is meant, which one if that was said, and what the first argument is then.
+
+    If neither task nor architecture is said, the model tells it.
+
+    Raises:
+        RequestError: if there is no such repository.
+    """
     if task in catalog.pipelines:
         return True, task, None if first == task else first
     if first in catalog.pipelines:
         return True, first, None
-    folder = task is None and model is not None and (Path(model) / "model_index.json").is_file()
-    return folder, None, first
+    if task is not None or model is None or first in catalog.architectures:
+        return False, None, first
+    from neuron_catalog.models.libraries import saved_as_pipeline
+
+    return saved_as_pipeline(model, revision, cache_dir), None, first
 
 
 def request_of(
@@ -71,7 +85,10 @@ def refuse_for_pipelines(given: Mapping[str, object]) -> None:
         UsageError: naming them.
     """
     if named := [f"--{name}" for name, value in given.items() if value]:
-        raise UsageError(f"{' and '.join(named)} cannot be given for a pipeline.", "Leave it out.")
+        raise UsageError(
+            f"{' and '.join(named)} cannot be given for a pipeline.",
+            f"Leave {'them' if named[1:] else 'it'} out.",
+        )
 
 
 def refuse_for_architectures(given: Mapping[str, object]) -> None:
@@ -82,8 +99,8 @@ def refuse_for_architectures(given: Mapping[str, object]) -> None:
     """
     if named := [f"--{name}" for name, value in given.items() if value]:
         raise UsageError(
-            f"{' and '.join(named)} is for diffusion pipelines only.",
-            "Leave it out, or add --task stable-diffusion or another pipeline.",
+            f"{' and '.join(named)} {'are' if named[1:] else 'is'} for diffusion pipelines only.",
+            f"Leave {'them' if named[1:] else 'it'} out, or add --task stable-diffusion or another pipeline.",
         )
 
 
@@ -91,7 +108,10 @@ def export_composed(request: PipelineRequest, catalog: Catalog, as_json: bool) -
     """Export a pipeline and print what was seen."""
     from neuron_catalog.exporting.pipeline import export_resolved_pipeline
     from neuron_catalog.exporting.pipeline_request import resolve_pipeline
+    from neuron_catalog.exporting.publish import require_free
 
+    if request.out is not None:
+        require_free(request.out, request.overwrite)
     resolved = resolve_pipeline(request, catalog)
     if not as_json:
         say(_title(resolved))
@@ -141,13 +161,22 @@ def print_parts(plan: PipelinePlan) -> None:
 def _print_exported(exported: ExportedPipeline) -> None:
     from neuron_catalog.manifest import Manifest
 
-    say("Validating the graph of each part, saved and read back, against the eager module:")
-    for name in exported.composition.parts:
-        (graph,) = Manifest.read(exported.folder / name).graphs
-        say(part_line(name, graph.checks))
+    graphs = {name: Manifest.read(exported.folder / name).graphs[-1] for name in exported.composition.parts}
+    _print_checks(graphs)
     say(f"Saved to {exported.folder}. Load it in Python with one of:")
     for use, cls in exported.composition.uses.items():
         say(f'  {cls}.from_pretrained("{exported.folder}")  # {use}')
+
+
+def _print_checks(graphs: Mapping[str, Graph]) -> None:
+    """Print a line for each part, or that none was validated."""
+    statuses = {check.status for graph in graphs.values() for check in graph.checks}
+    if statuses == {"not_run"}:
+        say(f"Not validated: {next(iter(graphs.values())).checks[0].detail}.")
+        return
+    say("Validating the graph of each part, saved and read back, against the eager module:")
+    for name, graph in graphs.items():
+        say(part_line(name, graph.checks))
 
 
 def part_line(name: str, checks: tuple[Check, ...]) -> str:

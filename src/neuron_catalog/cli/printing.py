@@ -136,7 +136,8 @@ def _print_values(check: Check, plan: Plan) -> None:
 
 def print_plan(plan: Plan) -> None:
     """Print every tensor of a plan with names and sizes of its dimensions."""
-    say(f"{plan.architecture} for {plan.task} ({plan.model_class}, wrapper {plan.wrapper})")
+    use = f" for {plan.task}" if plan.task else ""  # a component of a pipeline has none
+    say(f"{plan.architecture}{use} ({plan.model_class}, wrapper {plan.wrapper})")
     for title, tensors in (("inputs", plan.inputs), ("outputs", plan.outputs)):
         say(f"{title}:")
         for tensor in tensors:

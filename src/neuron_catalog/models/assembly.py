@@ -10,9 +10,10 @@ from typing import Any
 
 from neuron_catalog.errors import RequestError, first_line
 from neuron_catalog.models.components import class_of
+from neuron_catalog.models.libraries import PIPELINE_FILE
 from neuron_catalog.models.sources import hub_errors, quiet_transformers
 
-INDEX_NAME = "model_index.json"
+INDEX_NAME = PIPELINE_FILE
 LIBRARIES = ("diffusers", "transformers")
 """The libraries whose classes are loaded; a checkpoint may name any, and code is not loaded on its word."""
 

@@ -22,6 +22,9 @@ class Sources:
     tiny: type[TinySource]
 
 
+PIPELINE_FILE = "model_index.json"
+"""By which a whole pipeline of diffusers is told."""
+
 LIBRARIES: dict[str, Sources] = {
     "transformers": Sources(CheckpointSource, TinySource),
     "sentence_transformers": Sources(SentenceCheckpointSource, SentenceTinySource),
@@ -37,12 +40,27 @@ def saved_with(
     Raises:
         RequestError: if there is no such folder or repository.
     """
+    if _holds(model, MODULES_FILE, revision, cache_dir, token):
+        return "sentence_transformers"
+    return "transformers"
+
+
+def saved_as_pipeline(model: str, revision: str | None = None, cache_dir: str | None = None) -> bool:
+    """Tell whether a folder or a repository of the hub holds a whole pipeline of diffusers.
+
+    Raises:
+        RequestError: if there is no such folder or repository.
+    """
+    return _holds(model, PIPELINE_FILE, revision, cache_dir, None)
+
+
+def _holds(model: str, name: str, revision: str | None, cache_dir: str | None, token: str | None) -> bool:
     require_folder_or_id(model)
     if Path(model).is_dir():
-        return "sentence_transformers" if (Path(model) / MODULES_FILE).is_file() else "transformers"
+        return (Path(model) / name).is_file()
     with hub_errors(model):
         try:
-            hf_hub_download(model, MODULES_FILE, revision=revision, cache_dir=cache_dir, token=token)
+            hf_hub_download(model, name, revision=revision, cache_dir=cache_dir, token=token)
         except EntryNotFoundError:  # also when the network is away and the cache has no such file
-            return "transformers"
-    return "sentence_transformers"
+            return False
+    return True
