@@ -44,14 +44,21 @@ class PipelinePlan:
 
 
 def parts_of(pipeline: Pipeline, options: frozenset[str], several: int = 1) -> dict[str, Part]:
-    """Return the parts that options ask for; of those that may be several, as many as said."""
+    """Return the parts that options ask for; of those that may be several, as many as said.
+
+    All of a kind belong to one module of diffusers, which is their source.
+    """
     unbound = Dims({}, {}, {})
     return {
-        name if number == 0 else f"{name}_{number}": part
+        name if number == 0 else f"{name}_{number}": _numbered(name, part, number)
         for name, part in pipeline.parts.items()
         if hold(part.when, NO_TASK, options, unbound)
         for number in range(several if part.several else 1)
     }
+
+
+def _numbered(name: str, part: Part, number: int) -> Part:
+    return part if number == 0 else part.model_copy(update={"source": part.source or name})
 
 
 def make_pipeline_plan(
