@@ -77,6 +77,13 @@ class Composition(Record):
             RequestError: if `folder` holds none, or one that this version cannot read.
         """
         if not is_composition(folder):
+            if (folder / MANIFEST_NAME).is_file():
+                plan = Manifest.read(folder).plan
+                what = " for ".join(filter(None, (plan.architecture, plan.task)))
+                raise RequestError(
+                    f"{folder} is one model, {what}, not a whole pipeline.",
+                    f"Load it with {plan.runtime_class or 'load_artifact'}.",
+                )
             raise RequestError(
                 f"{folder} is no exported pipeline: it has no {MANIFEST_NAME} of one.",
                 "Give the folder that `neuron-catalog export --task stable-diffusion` wrote, or the like.",

@@ -259,8 +259,8 @@ class Manifest(Record):
                 "Upgrade neuron-catalog.",
             )
         if "pipeline" in said:
-            remedy = "Load it with the class of its use; `neuron-catalog inspect` names them."
-            raise RequestError(f"{folder} is a whole pipeline, whose parts are artifacts each.", remedy)
+            cause = f"{folder} is a whole pipeline, whose parts are artifacts each."
+            raise RequestError(cause, _remedy_for_a_pipeline(said.get("uses")))
         try:
             return cls.model_validate_json(content)
         except pydantic.ValidationError as error:
@@ -288,6 +288,11 @@ class Manifest(Record):
                 f"The artifact {folder} was altered after it was exported: {'; '.join(altered)}.",
                 "Do not use it; copy it again or export again.",
             )
+
+
+def _remedy_for_a_pipeline(uses: object) -> str:
+    names = [name for name in uses.values() if isinstance(name, str)] if isinstance(uses, dict) else []
+    return f"Load it with {' or '.join(names) or 'the class of its use'}."
 
 
 def _said(content: bytes) -> dict[str, Any]:

@@ -9,10 +9,14 @@ from huggingface_hub.errors import EntryNotFoundError
 
 from neuron_catalog.errors import RequestError
 from neuron_catalog.manifest import MANIFEST_NAME
+from neuron_catalog.models.assembly import INDEX_NAME
 from neuron_catalog.models.sources import HubAccess, hub_errors, require_folder_or_id
 from neuron_catalog.runtime.foreign import is_foreign
 
 EXPORT_FIRST = "Add export=True to export it first, or run `neuron-catalog export --model {0}`."
+
+DESCRIPTIONS = ("config.json", INDEX_NAME)
+"""What a checkpoint has: one model, or a pipeline."""
 
 
 def artifact_folder(model_id: str, hub: HubAccess) -> Path:
@@ -28,15 +32,24 @@ def artifact_folder(model_id: str, hub: HubAccess) -> Path:
             try:
                 _fetched(model_id, MANIFEST_NAME, hub)
             except EntryNotFoundError:
-                config = Path(_fetched(model_id, "config.json", hub))
-                if not is_foreign(config.parent):
+                if _is_checkpoint(model_id, hub):
                     raise _no_artifact(model_id, "the repository") from None
             folder = Path(
                 snapshot_download(model_id, revision=hub.revision, token=hub.token, cache_dir=hub.cache_dir)
             )
-    if not ((folder / MANIFEST_NAME).is_file() or is_foreign(folder)) and (folder / "config.json").is_file():
+    described = any((folder / name).is_file() for name in DESCRIPTIONS)
+    if described and not ((folder / MANIFEST_NAME).is_file() or is_foreign(folder)):
         raise _no_artifact(model_id, "the folder")
     return folder
+
+
+def _is_checkpoint(model_id: str, hub: HubAccess) -> bool:
+    """Whether a repository without a manifest is not an artifact of optimum-neuron either."""
+    try:
+        return not is_foreign(Path(_fetched(model_id, "config.json", hub)).parent)
+    except EntryNotFoundError:
+        _fetched(model_id, INDEX_NAME, hub)
+        return True
 
 
 def _fetched(model_id: str, name: str, hub: HubAccess) -> str:
