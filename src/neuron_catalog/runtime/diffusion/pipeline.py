@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import inspect
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self, cast
 
 import torch
-from pydantic import JsonValue
 
+from neuron_catalog.catalog.index import load_catalog
 from neuron_catalog.composition import Composition
-from neuron_catalog.errors import RequestError, UsageError
-from neuron_catalog.exporting.pipeline import export_pipeline
-from neuron_catalog.exporting.pipeline_request import PipelineRequest
+from neuron_catalog.errors import RequestError
+from neuron_catalog.exporting.pipeline import export_resolved_pipeline
+from neuron_catalog.exporting.pipeline_request import resolve_pipeline
 from neuron_catalog.exporting.publish import publication
 from neuron_catalog.manifest import MANIFEST_NAME
-from neuron_catalog.models.adapters import make_adapters
 from neuron_catalog.models.assembly import assembled
 from neuron_catalog.models.sources import HubAccess
-from neuron_catalog.runtime.arguments import COMPILER_ARGUMENTS
+from neuron_catalog.runtime.arguments import require_none
 from neuron_catalog.runtime.base import CompiledModel
+from neuron_catalog.runtime.diffusion.exports import FIELDS, export_request
 from neuron_catalog.runtime.diffusion.requests import Exported
 from neuron_catalog.runtime.diffusion.shells import shells_of
 from neuron_catalog.runtime.folder import artifact_folder
 from neuron_catalog.runtime.model import Scratch
 from neuron_catalog.runtime.saving import upload
-
-FIELDS = ("unet", "backend", "atol", "validation", "seed")
-"""Arguments that are fields of a request by the same name."""
 
 
 class NeuronPipeline:
@@ -61,8 +59,8 @@ class NeuronPipeline:
     ) -> Self:
         """Load an exported pipeline from a folder or the hub; with `export`, make it first from a checkpoint.
 
-        Without `export`, further arguments are components to use in place of the exported ones, such as
-        `scheduler` or `safety_checker` (none is exported). With `export` they say how to export: sizes
+        Further arguments are components to use in place of the exported ones, such as `scheduler` or
+        `safety_checker` (none is exported). With `export` the others say how to export: sizes
         (`height=512`, `width=512`, `num_images_per_prompt=1`, `batch_size=1`), `unet`, `controlnet_ids`,
         `lora_model_ids`, `lora_weight_names`, `lora_adapter_names`, `lora_scales`, `backend`, `atol`,
         `validation`, and the compiler's `auto_cast`, `auto_cast_type`.
@@ -75,39 +73,80 @@ class NeuronPipeline:
         hub = HubAccess(
             revision=revision, token=token, cache_dir=None if cache_dir is None else str(cache_dir)
         )
+        given = {name: more.pop(name) for name in _components(cls) if name in more and name not in FIELDS}
         scratch = Scratch() if export else None
         if scratch:
             request = export_request(cls.pipeline, str(model_id), hub, more, scratch.path / "pipeline")
-            folder, more = export_pipeline(request).folder, {}
+            resolved = resolve_pipeline(request, load_catalog())
+            cls._require_served(cls.pipeline, resolved.plan.uses, f"{model_id}")
+            folder = export_resolved_pipeline(resolved).folder
         else:
+            given |= {name: more.pop(name) for name in FIELDS if name in more and name in _components(cls)}
+            require_none(more)
             folder = artifact_folder(str(model_id), hub)
-        return cls._of(folder, more, scratch)
+        return cls._of(folder, given, scratch)
 
     @classmethod
     def _of(cls, folder: Path, given: dict[str, Any], scratch: Scratch | None) -> Self:
         composition = Composition.read(folder)
-        cls._require_served(composition, folder)
+        cls._require_served(composition.pipeline, composition.uses, f"{folder}")
         composition.require_intact(folder)
-        _require_components(cls, given)
         parts = {name: CompiledModel.load(folder / name) for name in composition.parts}
         plans = {name: part.manifest.plan for name, part in parts.items()}
-        made: Self = assembled(cls, folder, shells_of(composition, parts, folder), given)
-        made.folder, made.composition = folder, composition
-        made._exported, made._scratch = Exported(composition, plans), scratch
+        modules = shells_of(composition, parts, folder)
+        return cls._made_of(modules, given, folder, Exported(composition, plans), scratch)
+
+    @classmethod
+    def from_pipe(cls, pipeline: Any, **given: Any) -> Self:
+        """Use the parts of a loaded pipeline in another way; nothing is loaded twice.
+
+        Raises:
+            RequestError: if it is not an exported one, or lacks a part.
+            UsageError: if an argument is no component.
+        """
+        if not isinstance(pipeline, NeuronPipeline):
+            raise RequestError(
+                f"{type(pipeline).__name__} is no exported pipeline.",
+                "Save it, and export that: from_pretrained(folder, export=True).",
+            )
+        composition = pipeline.composition
+        cls._require_served(composition.pipeline, composition.uses, f"{pipeline.folder}")
+        require_none({name: value for name, value in given.items() if name not in _components(cls)})
+        modules = cast("Any", pipeline).components
+        return cls._made_of(modules, given, pipeline.folder, pipeline._exported, pipeline._scratch)
+
+    @classmethod
+    def _made_of(
+        cls,
+        modules: Mapping[str, Any],
+        given: Mapping[str, Any],
+        folder: Path,
+        exported: Exported,
+        scratch: Scratch | None,
+    ) -> Self:
+        made: Self = assembled(cls, folder, modules, given)
+        made.folder, made.composition = folder, exported.composition
+        made._exported, made._scratch = exported, scratch
         return made
 
     @classmethod
-    def _require_served(cls, composition: Composition, folder: Path) -> None:
-        """Make sure that an artifact belongs to this class.
+    def _require_served(cls, pipeline: str, uses: Mapping[str, str], what: str) -> None:
+        """Make sure that an artifact belongs to this class, or that one to be made will.
 
         Raises:
             RequestError: naming the classes that it belongs to.
         """
-        if composition.uses.get(cls.use) != cls.__name__:
+        if uses.get(cls.use) == cls.__name__:
+            return
+        load = f"Load it with {' or '.join(uses.values())}"
+        if cls.pipeline == pipeline:
             raise RequestError(
-                f"{folder} is an exported {composition.pipeline}, which {cls.__name__} does not serve.",
-                f"Load it with {' or '.join(composition.uses.values())}.",
+                f"{cls.__name__} needs a part that {what} is exported without: {cls.use}.",
+                f"{load}, or export with {cls.use}_ids.",
             )
+        raise RequestError(
+            f"{what} is an exported {pipeline}, which {cls.__name__} does not serve.", f"{load}."
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Do what the pipeline of diffusers does, with the sizes of the export.
@@ -175,6 +214,23 @@ class NeuronPipeline:
         message = f"Upload {self.composition.pipeline}"
         return upload(folder, repository_id, message, private=private, token=token, revision=revision)
 
+    @classmethod
+    def from_single_file(cls, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: an artifact is a folder."""
+        del args, kwargs
+        raise RequestError(
+            "An exported pipeline is a folder, not a single file.",
+            f"Load the file with diffusers, save_pretrained it, and give that to {cls.__name__}"
+            ".from_pretrained(folder, export=True).",
+        )
+
+    def enable_model_cpu_offload(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing, as all below that only say where memory is: compiled graphs stay where they are."""
+        del args, kwargs
+
+    enable_sequential_cpu_offload = enable_group_offload = enable_model_cpu_offload
+    enable_xformers_memory_efficient_attention = enable_model_cpu_offload
+
     def load_lora_weights(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: weights are fixed at export."""
         del args, kwargs
@@ -198,60 +254,6 @@ def _fixed(what: str, option: str) -> RequestError:
     return RequestError(f"{what} at export only: compiled weights are fixed.", f"Export with {option}.")
 
 
-def _require_components(cls: Any, given: dict[str, Any]) -> None:
-    """Refuse arguments that are no components of a pipeline.
-
-    Raises:
-        UsageError: naming them.
-    """
-    known = set(list(inspect.signature(cls.__init__).parameters)[1:])
-    if unknown := set(given) - known:
-        raise UsageError(
-            f"{', '.join(sorted(unknown))} can be chosen at export only; an artifact has its sizes in it.",
-            "Leave it out, or add export=True to export a checkpoint.",
-        )
-
-
-def export_request(
-    pipeline: str, model: str, hub: HubAccess, given: dict[str, Any], out: Path
-) -> PipelineRequest:
-    """Return what to export.
-
-    Raises:
-        UsageError: if an argument is none that is known, and no size either.
-    """
-    left = dict(given)
-    fields = {name: left.pop(name) for name in FIELDS if name in left}
-    compiler: dict[str, JsonValue] = {name: left.pop(name) for name in COMPILER_ARGUMENTS if name in left}
-    controlnets = left.pop("controlnet_ids", None) or ()
-    adapters = make_adapters(
-        *(
-            _listed(left.pop(f"lora_{name}", None))
-            for name in ("model_ids", "weight_names", "adapter_names", "scales")
-        )
-    )
-    for name, value in left.items():
-        if type(value) is not int:
-            raise UsageError(
-                f"from_pretrained knows no argument {name}={value!r}: what is unknown is taken for a size, "
-                "and must be a whole number.",
-                f"Leave {name} out; docs/diffusion.md lists all arguments.",
-            )
-    return PipelineRequest(
-        pipeline=pipeline or None,
-        model=model,
-        out=out,
-        axes=left,
-        controlnets=tuple(_listed(controlnets) or ()),
-        adapters=adapters,
-        compiler=compiler,
-        revision=hub.revision,
-        token=hub.token,
-        cache_dir=hub.cache_dir,
-        **fields,
-    )
-
-
-def _listed(value: Any) -> Any:
-    """Return several as they are, and one as a list."""
-    return value if value is None or isinstance(value, (list, tuple)) else [value]
+def _components(cls: Any) -> list[str]:
+    """Return what a pipeline is put together from."""
+    return list(inspect.signature(cls.__init__).parameters)[1:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ from PIL.Image import Image
 from torch import Tensor
 
 from neuron_catalog.composition import Composition
-from neuron_catalog.errors import RequestError
-from neuron_catalog.manifest import Plan
+from neuron_catalog.errors import RequestError, UsageError, nearest
+from neuron_catalog.manifest import InputTensor, Plan
+from neuron_catalog.runtime.diffusion.calls import is_silent
 
 FIXED = {
     "height": "height",
@@ -24,9 +25,35 @@ FIXED = {
 """Argument of a pipeline → the axis that fixes it."""
 
 NEUTRAL = {"use_resolution_binning": False}
-"""Argument → what it must be unless the caller says otherwise: sizes are fixed, so none is to be rounded."""
+"""Argument → the only value that it may have: sizes are fixed, so none is to be rounded."""
 
-ADAPTING = ("ip_adapter_image", "ip_adapter_image_embeds")
+LEGACY = ("callback", "callback_steps")
+"""Arguments that pipelines of diffusers still take, though their signatures have them no more."""
+
+DENOISERS = ("unet", "transformer")
+
+COUNTED = (
+    "prompt",
+    "prompt_2",
+    "prompt_3",
+    "negative_prompt",
+    "negative_prompt_2",
+    "negative_prompt_3",
+    "prompt_embeds",
+    "negative_prompt_embeds",
+)
+"""Arguments with one row for each prompt. A negative one may be a single text for all."""
+
+MISSING = {
+    "ip_adapter_image": "IP-Adapters are not exported",
+    "ip_adapter_image_embeds": "IP-Adapters are not exported",
+    "negative_ip_adapter_image": "IP-Adapters are not exported",
+    "negative_ip_adapter_image_embeds": "IP-Adapters are not exported",
+    "cross_attention_kwargs": "Attention has no further arguments in a compiled graph",
+    "joint_attention_kwargs": "Attention has no further arguments in a compiled graph",
+    "skip_guidance_layers": "A compiled graph cannot leave out layers",
+}
+"""Argument → why it cannot be given."""
 
 
 @dataclass(frozen=True)
@@ -45,20 +72,21 @@ class Exported:
         Raises:
             RequestError: naming the first argument that does not fit the export.
         """
-        given = dict(signature.bind_partial(*args, **kwargs).arguments)
+        given = dict(signature.bind_partial(*args, **_known(signature, kwargs)).arguments)
         given |= given.pop("kwargs", {})
         for name, axis in FIXED.items():
             if name in signature.parameters and axis in self.composition.axes:
                 given[name] = self._fixed(name, axis, given.get(name))
         for name, value in NEUTRAL.items():
-            if name in signature.parameters:
-                given.setdefault(name, value)
+            if name in signature.parameters and given.setdefault(name, value) != value:
+                raise RequestError(f"{name} can only be {value}: sizes are fixed at export.", "Leave it out.")
+        for name, why in MISSING.items():
+            if not is_silent(given.get(name)):
+                raise RequestError(f"{why}.", f"Leave {name} out.")
         self._require_prompts(given)
         self._require_images(given, signature)
+        self._require_latents(given)
         self._require_room(given, signature)
-        for name in ADAPTING:
-            if given.get(name) is not None:
-                raise RequestError("IP-Adapters are not exported.", f"Leave {name} out.")
         self._require_hidden_states(given)
         self._require_short_prompts(pipeline, given)
         return given
@@ -75,9 +103,9 @@ class Exported:
     def _require_prompts(self, given: Mapping[str, Any]) -> None:
         """Each prompt goes through graphs that were compiled for a number of them."""
         size = self.composition.axes["batch_size"]
-        for name in ("prompt", "negative_prompt", "prompt_embeds", "negative_prompt_embeds"):
+        for name in COUNTED:
             value = given.get(name)
-            if value is None or (name == "negative_prompt" and isinstance(value, str)):
+            if value is None or (name.startswith("negative") and isinstance(value, str)):
                 continue
             count = 1 if isinstance(value, str) else len(value)
             if count != size:
@@ -88,17 +116,39 @@ class Exported:
                 )
 
     def _require_images(self, given: Mapping[str, Any], signature: inspect.Signature) -> None:
-        """A pipeline without height and width takes them from the image."""
+        """A pipeline without height and width takes them from the image; it may be one of latents."""
         if "height" in signature.parameters:
             return
         wanted = self.composition.axes["height"], self.composition.axes["width"]
         for image in _images(given.get("image")):
-            if (size := _size(image)) not in (None, wanted):
+            if (size := _size(image)) not in (None, wanted) and not self._are_latents(image):
                 raise RequestError(
                     f"The image has {size[0]} x {size[1]} pixels; the pipeline was exported for "
                     f"{wanted[0]} x {wanted[1]} (height x width).",
                     "Resize it.",
                 )
+
+    def _are_latents(self, image: Any) -> bool:
+        return isinstance(image, Tensor) and image.shape[-3:] == self._noisy.shape[1:]
+
+    def _require_latents(self, given: Mapping[str, Any]) -> None:
+        """Noise must have the sizes of the denoiser, whatever its channels: some take a mask with it."""
+        axes, latents = self.composition.axes, given.get("latents")
+        if latents is None:
+            return
+        wanted = (axes["batch_size"] * axes["num_images_per_prompt"], *self._noisy.shape[-2:])
+        if (found := (latents.shape[0], *latents.shape[-2:])) != wanted:
+            raise RequestError(
+                f"latents has {found[0]} x … x {found[1]} x {found[2]}; the pipeline was exported for "
+                f"{wanted[0]} x … x {wanted[1]} x {wanted[2]}.",
+                "Leave latents out, or draw them of this size.",
+            )
+
+    @property
+    def _noisy(self) -> InputTensor:
+        """What the denoiser takes noise out of."""
+        plan = next(plan for name, plan in self.plans.items() if name in DENOISERS)
+        return plan.inputs[0]
 
     def _require_room(self, given: Mapping[str, Any], signature: inspect.Signature) -> None:
         """Guidance doubles the rows of the denoiser."""
@@ -113,7 +163,9 @@ class Exported:
 
     def _require_hidden_states(self, given: Mapping[str, Any]) -> None:
         encoders = [plan for name, plan in self.plans.items() if name.startswith("text_encoder")]
-        if given.get("clip_skip") and not any("output_hidden_states" in plan.options for plan in encoders):
+        if given.get("clip_skip") is not None and not any(
+            "output_hidden_states" in plan.options for plan in encoders
+        ):
             raise RequestError(
                 "clip_skip takes an inner state of the text encoder, which is not exported.",
                 "Leave clip_skip out.",
@@ -121,24 +173,54 @@ class Exported:
 
     def _require_short_prompts(self, pipeline: Any, given: Mapping[str, Any]) -> None:
         """No text encoder may lose a part of a prompt, unless another one reads it to its end."""
-        for name in ("prompt", "negative_prompt"):
-            for prompt in _texts(given.get(name)):
-                lengths = list(self._lengths(pipeline, prompt))
-                if lengths and all(length > limit for length, limit in lengths):
-                    length, limit = max(lengths, key=lambda each: each[1])
-                    raise RequestError(
-                        f"{name} has {length} tokens; the pipeline reads at most {limit}: {prompt[:40]!r}…",
-                        "Shorten it.",
-                    )
+        for start in ("prompt", "negative_prompt"):
+            readers = self._readers(pipeline, start, given)
+            for name, limits in readers.items():
+                for prompt in _texts(given.get(name)):
+                    lengths = [(_length(tokenizer, prompt), limit) for tokenizer, limit in limits]
+                    if all(length > limit for length, limit in lengths):
+                        length, limit = max(lengths, key=lambda each: each[1])
+                        raise RequestError(
+                            f"{name} has {length} tokens; the pipeline reads at most {limit}: "
+                            f"{prompt[:40]!r}…",
+                            "Shorten it.",
+                        )
 
-    def _lengths(self, pipeline: Any, prompt: str) -> Iterator[tuple[int, int]]:
-        """Yield how many tokens each tokenizer makes of a prompt, and how many its encoder takes."""
+    def _readers(
+        self, pipeline: Any, start: str, given: Mapping[str, Any]
+    ) -> dict[str, list[tuple[Any, int]]]:
+        """Return, for each argument, the tokenizers that read it, and how many tokens their encoders take.
+
+        The second and third text encoder read an argument of their own, or if there is none, the first.
+        """
+        found: dict[str, list[tuple[Any, int]]] = {}
         for name, plan in self.plans.items():
             if name.startswith("text_encoder"):
-                tokenizer = getattr(pipeline, name.replace("text_encoder", "tokenizer"), None)
+                end = name.removeprefix("text_encoder")
+                tokenizer = getattr(pipeline, f"tokenizer{end}", None)
+                argument = f"{start}{end}" if given.get(f"{start}{end}") else start
                 if tokenizer is not None:
-                    length = len(tokenizer(prompt, truncation=False, verbose=False).input_ids)
-                    yield length, plan.axes["sequence_length"]
+                    found.setdefault(argument, []).append((tokenizer, plan.axes["sequence_length"]))
+        return found
+
+
+def _known(signature: inspect.Signature, named: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Refuse what a pipeline does not know: many take anything, and drop it.
+
+    Raises:
+        UsageError: naming it.
+    """
+    known = [name for name in signature.parameters if name not in ("self", "kwargs")]
+    for name in named:
+        if name not in known and not (name in LEGACY and "kwargs" in signature.parameters):
+            raise UsageError(
+                f"The pipeline takes no argument {name!r}; {nearest(name, known)}", "Leave it out."
+            )
+    return named
+
+
+def _length(tokenizer: Any, prompt: str) -> int:
+    return len(tokenizer(prompt, truncation=False, verbose=False).input_ids)
 
 
 def _texts(value: Any) -> list[str]:

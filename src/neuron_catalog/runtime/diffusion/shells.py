@@ -26,6 +26,24 @@ from neuron_catalog.runtime.diffusion.calls import PartCall
 STEERED = "conditioning_scale"
 """How much a ControlNet counts; its graph takes it for each row."""
 
+CHANGING = (
+    "add_adapter",
+    "enable_cache",
+    "enable_freeu",
+    "enable_layerwise_casting",
+    "fuse_qkv_projections",
+    "load_attn_procs",
+    "load_lora_adapter",
+    "load_state_dict",
+    "resize_token_embeddings",
+    "set_adapters",
+    "set_attn_processor",
+)
+"""Methods of modules that change what is computed. What only saves memory is let pass."""
+
+TYPES = {"half": torch.float16, "bfloat16": torch.bfloat16, "double": torch.float64, "float": torch.float32}
+"""Methods of modules that change a type → the type."""
+
 
 def shells_of(
     composition: Composition, parts: Mapping[str, CompiledModel], folder: Path
@@ -65,8 +83,11 @@ def empty_shell(built: Any, folder: Path, functions: Mapping[str, Callable[..., 
         "device": property(_device),
         "dtype": property(_dtype),
         "to": _stay,
+        "cuda": _cuda,
         "save_pretrained": _unsaved,
     }
+    space |= {name: _typed(dtype) for name, dtype in TYPES.items()}
+    space |= {name: _unchangeable(name) for name in CHANGING if hasattr(built, name)}
     kind: Any = type(built.__name__, (built,), space)
     with torch.device("meta"), quiet_transformers():
         if issubclass(built, ModelMixin):
@@ -105,6 +126,14 @@ def _stay(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
     return self
 
 
+def _cuda(self: nn.Module, device: int | None = None) -> nn.Module:
+    return _stay(self, "cuda" if device is None else f"cuda:{device}")
+
+
+def _typed(dtype: torch.dtype) -> Callable[[nn.Module], nn.Module]:
+    return lambda self: _stay(self, dtype)
+
+
 def _unsaved(self: nn.Module, *args: Any, **kwargs: Any) -> None:
     del self, args, kwargs
     raise RequestError(
@@ -112,14 +141,33 @@ def _unsaved(self: nn.Module, *args: Any, **kwargs: Any) -> None:
     )
 
 
+def _unchangeable(name: str) -> Callable[..., None]:
+    def refuse(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        del args, kwargs
+        raise RequestError(
+            f"{name} of {type(self).__name__} has no effect: what a compiled part computes is fixed.",
+            "Change the checkpoint and export it, or leave this out.",
+        )
+
+    return refuse
+
+
 def _coder(built: Any, halves: Mapping[str, CompiledModel], folder: Path) -> nn.Module:
     """Return an autoencoder: its halves are graphs, and what lies between them is diffusers' own."""
-    functions: dict[str, Callable[..., Any]] = {}
+    functions: dict[str, Callable[..., Any]] = {name: _absent(name) for name in ("encode", "decode")}
     for compiled in halves.values():
         (output,) = (tensor.name for tensor in compiled.manifest.plan.outputs)
         (taken,) = (tensor.name for tensor in compiled.manifest.plan.inputs)
         functions["encode" if output == "latent_parameters" else "decode"] = _half(compiled, taken, output)
     return empty_shell(built, folder / next(iter(halves)), functions)
+
+
+def _absent(name: str) -> Callable[..., Any]:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        del args, kwargs
+        raise RequestError(f"The part of the VAE that can {name} is not exported.", "Do it with diffusers.")
+
+    return refuse
 
 
 def _half(compiled: CompiledModel, taken: str, output: str) -> Callable[..., Any]:
