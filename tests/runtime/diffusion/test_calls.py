@@ -9,11 +9,15 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, EulerAncestralDiscreteScheduler, EulerDiscreteScheduler
 from PIL import Image
-from tests.runtime.diffusion.twins import COPY, agree, images, picture
+from tests.runtime.diffusion.twins import COPY, agree, images, picture, quiet
 
 from neuron_catalog.exporting import backends
 
 pytestmark = pytest.mark.filterwarnings(COPY)
+
+
+XL = pytest.param("xl", marks=pytest.mark.slow)
+"""It takes twice the time of the others."""
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +100,7 @@ def test_a_scheduler_can_be_given_and_set(kind, sd):
     assert not np.array_equal(images(plain, **twin.asked()), first)
 
 
-@pytest.mark.parametrize("pipeline", ["sd", "xl", "flux"])
+@pytest.mark.parametrize("pipeline", ["sd", XL, "flux"])
 def test_a_callback_sees_each_step_and_may_change_the_latents(pipeline, request):
     trio = request.getfixturevalue(pipeline)
     seen = []
@@ -147,7 +151,7 @@ def test_a_run_can_be_interrupted(sd):
     )
 
 
-@pytest.mark.parametrize("pipeline", ["sd", "xl", "flux"])
+@pytest.mark.parametrize("pipeline", ["sd", XL, "flux"])
 def test_one_generator_for_each_image(pipeline, request):
     twin, ours, theirs = request.getfixturevalue(pipeline)
     answers = [
@@ -157,7 +161,7 @@ def test_one_generator_for_each_image(pipeline, request):
     agree(*answers)
 
 
-@pytest.mark.parametrize("pipeline", ["sd", "xl", "flux"])
+@pytest.mark.parametrize("pipeline", ["sd", XL, "flux"])
 def test_latents_can_be_given(pipeline, request):
     trio = request.getfixturevalue(pipeline)
     shape = trio[1](**trio[0].asked(output_type="latent")).images.shape
@@ -233,6 +237,7 @@ def test_arguments_of_flux(change, flux):
     hold(flux, **change)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [{"clip_skip": 1}, {"guidance_scale": 1.0}, {"negative_prompt": "blurred"}, {"prompt_3": ["a", "b c d"]}],
@@ -252,6 +257,7 @@ def test_several_images_of_one_prompt(twins):
     assert not np.array_equal(made[0], made[1])
 
 
+@pytest.mark.slow
 def test_several_images_of_each_prompt_of_flux(twins):
     twin = twins("flux", num_images_per_prompt=2)
     made = hold((twin, twin.ours(), twin.theirs()), true_cfg_scale=2.0)
@@ -290,7 +296,7 @@ def test_progress_is_shown_as_by_diffusers(sd, capsys):
     assert "2/2" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["stable-diffusion", "stable-diffusion-xl"])
+@pytest.mark.parametrize("pipeline", ["sd", XL])
 @pytest.mark.parametrize(
     "change",
     [
@@ -303,22 +309,22 @@ def test_progress_is_shown_as_by_diffusers(sd, capsys):
     ],
     ids=str,
 )
-def test_arguments_of_a_controlnet(change, name, twins):
-    twin = twins(name, ("tiny",))
-    ours, theirs = twin.ours("controlnet"), twin.theirs("controlnet")
+def test_arguments_of_a_controlnet(change, pipeline, request):
+    twin, plain, _ = request.getfixturevalue(pipeline)
+    ours, theirs = quiet(twin.kind("controlnet").from_pipe(plain)), twin.theirs("controlnet")
     asked = twin.asked("controlnet", **change)
     made = images(ours, **asked)
     agree(made, images(theirs, **asked))
     assert not np.array_equal(made, images(ours, **twin.asked("controlnet")))
 
 
-@pytest.mark.parametrize("name", ["stable-diffusion", "stable-diffusion-xl"])
+@pytest.mark.parametrize("pipeline", ["sd", XL])
 @pytest.mark.parametrize("use", ["image-to-image", "inpainting"])
 @pytest.mark.parametrize("change", [{"strength": 0.4}, {"guidance_scale": 1.0}], ids=str)
-def test_arguments_of_images_that_are_changed(name, use, change, twins):
-    twin = twins(name, ("tiny",))
+def test_arguments_of_images_that_are_changed(pipeline, use, change, request):
+    twin, plain, _ = request.getfixturevalue(pipeline)
     asked = twin.asked(use, **change)
-    agree(images(twin.ours(use), **asked), images(twin.theirs(use), **asked))
+    agree(images(twin.kind(use).from_pipe(plain), **asked), images(twin.theirs(use), **asked))
 
 
 @pytest.mark.filterwarnings("ignore:You have passed 2 text prompts:FutureWarning")
