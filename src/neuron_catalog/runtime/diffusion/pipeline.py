@@ -44,6 +44,8 @@ class NeuronPipeline:
     folder: Path
     composition: Composition
     _exported: Exported
+    _shells: Mapping[str, Any]
+    """All exported modules, those of other uses too."""
     _scratch: Scratch | None
 
     @classmethod
@@ -112,7 +114,8 @@ class NeuronPipeline:
         composition = pipeline.composition
         cls._require_served(composition.pipeline, composition.uses, f"{pipeline.folder}")
         require_none({name: value for name, value in given.items() if name not in _components(cls)})
-        modules = cast("Any", pipeline).components
+        chosen = {name: each for name, each in cast("Any", pipeline).components.items() if each is not None}
+        modules = {**pipeline._shells, **chosen}
         return cls._made_of(modules, given, pipeline.folder, pipeline._exported, pipeline._scratch)
 
     @classmethod
@@ -127,6 +130,7 @@ class NeuronPipeline:
         made: Self = assembled(cls, folder, modules, given)
         made.folder, made.composition = folder, exported.composition
         made._exported, made._scratch = exported, scratch
+        made._shells = modules
         return made
 
     @classmethod
