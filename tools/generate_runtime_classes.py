@@ -67,11 +67,19 @@ from neuron_catalog.runtime.diffusion.pipeline import NeuronPipeline
 '''
 
 
+WIDTH = 110
+"""Longest line of the code."""
+
+
 def use_text(pipeline: Pipeline, name: str, use: Use) -> str:
     """Return the definition of the class of a use."""
+    bases = f"NeuronPipeline, diffusers.{use.pipeline_class}"
+    head = f"class {use.runtime_class}({bases}):"
+    if len(head) > WIDTH:
+        head = f"class {use.runtime_class}(\n    {bases}\n):"
     return f'''
 
-class {use.runtime_class}(NeuronPipeline, diffusers.{use.pipeline_class}):
+{head}
     """{pipeline.summary}
 
     In place of `diffusers.{use.pipeline_class}`, for {name} of {pipeline.pipeline}.
