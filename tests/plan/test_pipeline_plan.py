@@ -52,7 +52,9 @@ def test_parts_stand_in_the_order_of_the_file_and_controlnets_only_if_asked_for(
     assert list(parts_of(pipeline, frozenset(), 3)) == plain
     controlled = parts_of(pipeline, frozenset({"controlnet"}), 3)
     assert list(controlled) == [*plain[:3], "controlnet", "controlnet_1", "controlnet_2", "unet"]
-    assert controlled["controlnet_2"] is pipeline.parts["controlnet"]
+    assert controlled["controlnet"] is pipeline.parts["controlnet"]
+    assert controlled["controlnet_2"].component == "controlnet"
+    assert controlled["controlnet_2"].source == "controlnet"
 
 
 def test_stable_diffusion(catalog):

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from neuron_catalog.errors import RequestError
-from neuron_catalog.plan.formulas import FORMULAS, SERIES_FORMULAS
+from neuron_catalog.plan.formulas import FORMULAS
+from neuron_catalog.plan.latents import SERIES_FORMULAS
 from neuron_catalog.schema.words import DERIVED_DIMS, SERIES
 
 MISSING = object()
