@@ -19,7 +19,7 @@ from neuron_catalog.models.fills import make_inputs
 
 PARTS = {
     "flux": ["text_encoder", "text_encoder_2", "vae_decoder", "transformer"],
-    "latent-consistency": ["text_encoder", "vae_encoder", "vae_decoder", "unet"],
+    "latent-consistency": ["text_encoder", "vae_decoder", "unet"],
     "pixart": ["text_encoder", "vae_decoder", "transformer"],
     "stable-diffusion": ["text_encoder", "vae_encoder", "vae_decoder", "unet"],
     "stable-diffusion-3": ["text_encoder", "text_encoder_2", "text_encoder_3", "vae_decoder", "transformer"],
