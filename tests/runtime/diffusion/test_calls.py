@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, EulerAncestralDiscreteScheduler, EulerDiscreteScheduler
 from PIL import Image
-from tests.runtime.diffusion.twins import COPY, agree, images, picture, quiet
+from tests.runtime.diffusion.twins import COPY, agree, images, picture, quiet, shown
 
 from neuron_catalog.exporting import backends
 
@@ -72,7 +72,7 @@ def test_sizes_that_were_fixed_at_export_may_be_left_out_or_said(sd):
         {"num_inference_steps": 2},
         {"timesteps": [900, 500, 100], "num_inference_steps": None},
     ],
-    ids=str,
+    ids=shown,
 )
 def test_arguments_of_stable_diffusion(change, sd):
     if "timesteps" in change:
@@ -206,7 +206,7 @@ def test_a_negative_text_may_be_one_for_all_prompts(xl):
         {"negative_original_size": (32, 32), "negative_target_size": (90, 90)},
         {"negative_prompt": None},
     ],
-    ids=str,
+    ids=shown,
 )
 def test_arguments_of_stable_diffusion_xl(change, xl):
     plain = images(xl[1], **xl[0].asked())
@@ -231,7 +231,7 @@ def images_of_latents(pipeline, twin, **change):
 
 
 @pytest.mark.parametrize(
-    "change", [{"true_cfg_scale": 3.0}, {"guidance_scale": 1.0}, {"negative_prompt": None}], ids=str
+    "change", [{"true_cfg_scale": 3.0}, {"guidance_scale": 1.0}, {"negative_prompt": None}], ids=shown
 )
 def test_arguments_of_flux(change, flux):
     hold(flux, **change)
@@ -241,7 +241,7 @@ def test_arguments_of_flux(change, flux):
 @pytest.mark.parametrize(
     "change",
     [{"clip_skip": 1}, {"guidance_scale": 1.0}, {"negative_prompt": "blurred"}, {"prompt_3": ["a", "b c d"]}],
-    ids=str,
+    ids=shown,
 )
 def test_arguments_of_stable_diffusion_3(change, sd3):
     plain = images(sd3[1], **sd3[0].asked())
@@ -307,7 +307,7 @@ def test_progress_is_shown_as_by_diffusers(sd, capsys):
         {"guess_mode": True, "controlnet_conditioning_scale": 0.6, "guidance_scale": 1.0},
         {"image": [picture(64, 48, 1), picture(64, 48, 2)]},
     ],
-    ids=str,
+    ids=shown,
 )
 def test_arguments_of_a_controlnet(change, pipeline, request):
     twin, plain, _ = request.getfixturevalue(pipeline)

@@ -16,7 +16,7 @@ from diffusers import (
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig, get_peft_model_state_dict
-from tests.runtime.diffusion.twins import COPY, agree, images, picture, quiet
+from tests.runtime.diffusion.twins import COPY, agree, images, picture, quiet, shown
 from transformers import CLIPConfig, CLIPImageProcessor
 
 import neuron_catalog
@@ -175,7 +175,7 @@ def test_a_safety_checker_can_be_given(ours, tmp_path):
         ({**SIZES, "auto_cast": "matmul"}, RequestError, "torchscript cannot do auto_cast=matmul"),
         ({**SIZES, "lora_scales": 1.0}, UsageError, "lora"),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_an_export_that_cannot_be_is_refused(arguments, kind, said, checkpoint, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

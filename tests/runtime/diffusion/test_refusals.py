@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from tests.runtime.diffusion.twins import COPY, picture
+from tests.runtime.diffusion.twins import COPY, picture, shown
 
 import neuron_catalog
 from neuron_catalog import (
@@ -110,7 +110,7 @@ TWO = ["a cat", "a dog"]
             "Leave clip_skip out.",
         ),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_arguments_that_do_not_fit_stable_diffusion(given, cause, remedy, sd, idle):
     assert refused(sd, **{"prompt": TWO} | given) == (cause, remedy)
@@ -160,7 +160,7 @@ def test_a_prompt_that_only_one_of_two_encoders_cuts(twins, idle):
             "latents has 2 x … x 16 x 64; the pipeline was exported for 2 x … x 12 x 64.",
         ),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_arguments_that_do_not_fit_flux(given, cause, flux, idle):
     assert refused(flux, TWO, **given)[0] == cause

@@ -116,3 +116,11 @@ def half(height, width):
     mask = np.zeros((height, width), dtype=np.uint8)
     mask[:, width // 2 :] = 255
     return Image.fromarray(mask)
+
+
+def shown(value):
+    """Return the name of a test for a value: the same in each process, which addresses of images are not."""
+    if not isinstance(value, dict):
+        return str(value)
+    plain = (str, int, float, type(None))
+    return ", ".join(f"{key}={each}" if isinstance(each, plain) else key for key, each in value.items())
