@@ -8,6 +8,7 @@ import sys
 import pytest
 from tests.conftest import leftovers
 from tests.diffusion import save_pipeline
+from tests.runtime.diffusion.twins import COPY
 
 from neuron_catalog.exporting import pipeline as exporting
 
@@ -115,10 +116,24 @@ def test_a_part_is_verified_and_inspected_by_itself(exported, run):
     assert json.loads(run("inspect", part, "--json")[1])["source"]["kind"] == "tiny"
 
 
-def test_validate_of_a_whole_pipeline_says_what_to_do(exported, run):
+@pytest.mark.filterwarnings(COPY)
+def test_validate_of_a_whole_pipeline_checks_parts_and_images(exported, run):
     code, out, err = run("validate", str(exported[0]))
+    assert code == 0
+    told = dict(line.removeprefix("- ").split(": ", 1) for line in out.splitlines())
+    assert list(told) == ["text_encoder", "vae_decoder", "transformer", "text-to-image"]
+    assert told["vae_decoder"].startswith(
+        "[✓] signature, finite, values, inputs_alive, rows_independent, oracle"
+    )
+    assert told["text-to-image"].startswith("[✓] 2 images of 64 x 48 pixels in 4 steps: largest difference ")
+    code, out, err = run("validate", str(exported[0]), "--json")
+    assert json.loads(out)["images"]["text-to-image"]["status"] == "passed"
+
+
+def test_validate_of_a_part_names_the_whole(exported, run):
+    code, out, err = run("validate", str(exported[0] / "transformer"))
     assert code == IMPOSSIBLE
-    assert "is a whole pipeline, whose parts are artifacts each" in err
+    assert "pixart-transformer-2d is a part of a pipeline, and is validated with it." in err
 
 
 def test_plan_prints_every_shape_and_writes_nothing(run, tmp_path):
@@ -401,7 +416,7 @@ def test_the_selftest_of_a_pipeline_is_not_run_without_diffusers(without_diffuse
 
 
 def test_every_step_of_an_export_moves_the_bar(exported):
-    from neuron_catalog.cli.pipelines import STEPS_OF_A_PART
+    from neuron_catalog.cli.printing import STEPS
 
     *steps, last = exported[2].splitlines()
-    assert len(steps) == STEPS_OF_A_PART * 3
+    assert len(steps) == STEPS * 3

@@ -125,7 +125,7 @@ def test_optional_outputs_are_planned_and_checked(name, option, run, tmp_path):
 def test_optional_output_that_the_task_lacks_is_refused(run):
     code, out, err = run("export", "bert", "--task", "multiple-choice", "--output_attentions")
     assert code == 4
-    assert "--output_attentions is not offered for multiple-choice of bert." in err
+    assert "--output_attentions is not offered by bert for multiple-choice." in err
 
 
 def test_caller_tolerance_is_a_bound_of_its_own(run, tmp_path, planted):

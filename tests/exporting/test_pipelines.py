@@ -143,7 +143,7 @@ def test_a_whole_pipeline_is_no_artifact_of_one_graph(tiny):
         load_artifact(tiny.folder)
     assert is_composition(tiny.folder)
     assert not is_composition(tiny.folder / "unet")
-    with pytest.raises(RequestError, match=r"unet is no exported pipeline: it has no neuron_catalog.json"):
+    with pytest.raises(RequestError, match="unet is one model, unet, not a whole pipeline"):
         Composition.read(tiny.folder / "unet")
 
 

@@ -298,7 +298,7 @@ def test_a_part_that_is_missing(copy):
     [
         ("transformer/model.pt", "transformer: model.pt has another digest"),
         ("transformer/neuron_catalog.json", "transformer: neuron_catalog.json has another digest"),
-        ("scheduler/scheduler_config.json", "scheduler_config.json has another digest"),
+        ("scheduler/scheduler_config.json", "scheduler/scheduler_config.json has another digest"),
         ("model_index.json", "model_index.json has another digest"),
     ],
 )
