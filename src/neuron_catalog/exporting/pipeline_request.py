@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -161,13 +160,9 @@ def _source(
             "Leave --task out to have it told from the checkpoint.",
         )
     built = class_of("diffusers", classes[0], name)
-    adapters = tuple(
-        read_adapter(adapter, built, request.hub, _unet_config(source)) for adapter in request.adapters
-    )
-    source = CheckpointPipelineSource(
-        model=request.model, seed=request.seed, others=request.others, adapters=adapters, **access
-    )
-    return name, source, adapters
+    unet = _unet_config(source, name, catalog) if request.adapters else None
+    adapters = tuple(read_adapter(adapter, built, request.hub, unet) for adapter in request.adapters)
+    return name, replace(source, adapters=adapters), adapters
 
 
 def _tiny(
@@ -230,12 +225,13 @@ def _sizes(request: PipelineRequest, pipeline: Pipeline) -> Mapping[str, int]:
     return {**pipeline.tiny.axes, **request.axes} if request.model is None else request.axes
 
 
-def _unet_config(source: CheckpointPipelineSource) -> Any:
+def _unet_config(source: CheckpointPipelineSource, name: str, catalog: Catalog) -> Any:
     """Return the config of the U-Net, by which the blocks of some adapters are numbered."""
-    path = source.folder / "unet" / "config.json"
-    if not path.is_file():
+    part = catalog.pipelines[name].parts.get(UNET)
+    if part is None:
         return None
-    return diffusers("An adapter").configuration_utils.FrozenDict(json.loads(path.read_bytes()))
+    config = source.part(UNET, part, catalog.components[part.component]).config()
+    return diffusers("An adapter").configuration_utils.FrozenDict(config)
 
 
 def _require_fitting(adapters: tuple[AdapterWeights, ...], sources: Mapping[str, PartSource]) -> None:
