@@ -101,15 +101,23 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("NeuronModelFor"):
-        home = "runtime.classes"
-    elif name.startswith("Neuron") and name.endswith("Pipeline"):
-        from neuron_catalog.models.components import diffusers
-
-        diffusers(name)  # or say how to install it
-        home = "runtime.diffusion.classes"
-    elif name in HOME:
-        home = HOME[name]
-    else:
+    if name.startswith("Neuron") and name.endswith("Pipeline"):
+        return _pipeline_class(name)
+    home = "runtime.classes" if name.startswith("NeuronModelFor") else HOME.get(name)
+    if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"neuron_catalog.{home}"), name)
+
+
+def _pipeline_class(name: str) -> Any:
+    """Return a class of pipelines; without the notices about packages that diffusers could use, too.
+
+    Raises:
+        RequirementError: naming the extra, if diffusers is not installed.
+    """
+    from neuron_catalog.models.components import diffusers
+    from neuron_catalog.models.sources import quiet_transformers
+
+    diffusers(name)
+    with quiet_transformers():
+        return getattr(importlib.import_module("neuron_catalog.runtime.diffusion.classes"), name)
