@@ -136,6 +136,12 @@ def test_validate_of_a_part_names_the_whole(exported, run):
     assert "pixart-transformer-2d is a part of a pipeline, and is validated with it." in err
 
 
+def test_a_misspelt_pipeline_without_a_model_is_hinted_at(run):
+    code, out, err = run("export", "--task", "stable-difusion")
+    assert code == IMPOSSIBLE
+    assert "There is no task 'stable-difusion'; did you mean stable-diffusion" in err
+
+
 def test_plan_prints_every_shape_and_writes_nothing(run, tmp_path):
     code, out, err = run("plan", *TINY, "--controlnet_ids", "tiny")
     assert code == 0

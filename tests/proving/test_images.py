@@ -13,7 +13,7 @@ from neuron_catalog.composition import Composition
 from neuron_catalog.digests import record_file
 from neuron_catalog.exporting.pipeline import export_resolved_pipeline
 from neuron_catalog.exporting.pipeline_request import PipelineRequest, resolve_pipeline
-from neuron_catalog.manifest import MANIFEST_NAME
+from neuron_catalog.manifest import MANIFEST_NAME, Difference
 from neuron_catalog.proving import compositions
 from neuron_catalog.proving import images as comparison
 from neuron_catalog.proving.compositions import check_pipeline
@@ -45,7 +45,7 @@ class Exported:
         return Eager.of(parts, sources)
 
     def check(self, use="text-to-image", modules=None, folder=None):
-        eager = Eager({**self.eager().modules, **(modules or {})})
+        eager = replace(self.eager(), modules={**self.eager().modules, **(modules or {})})
         return check_images(folder or self.folder, use, self.told[use], eager, seed=0)
 
 
@@ -155,7 +155,18 @@ def test_a_comparison_that_accepts_everything_fails_its_negative_control(catalog
     monkeypatch.setattr(compositions, "check_images", lambda *args: passing)
     checks = {each.name: each for each in check_pipeline(catalog, "flux", "text-to-image", 0, None, tmp_path)}
     assert checks["negative_control"].status == "failed"
-    assert checks["negative_control"].detail == "parts with other weights were accepted: all is well"
+    assert checks["negative_control"].detail == "parts with other weights were not told apart: all is well"
+
+
+@pytest.mark.parametrize("largest", [0.0, float("nan"), float("inf")])
+def test_a_failure_for_another_reason_proves_nothing_as_a_negative_control(largest):
+    difference = Difference(output="image", seed=0, largest=largest, allowed=ALLOWED)
+    flat = comparison.Check(
+        name="image", status="failed", detail="have one colour", differences=(difference,)
+    )
+    assert compositions.negative_control(flat).status == "failed"
+    told = flat.model_copy(update={"differences": (difference.model_copy(update={"largest": 0.1}),)})
+    assert compositions.negative_control(told).status == "passed"
 
 
 @pytest.fixture(scope="module")

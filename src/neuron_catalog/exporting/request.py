@@ -165,6 +165,8 @@ def _require_one_constant(plans: tuple[Plan, ...]) -> None:
 
 def _tiny(request: ExportRequest, catalog: Catalog) -> tuple[Source, tuple[Plan, ...]]:
     if request.architecture is None:
+        if request.task is not None:
+            catalog.task_name(request.task)  # a misspelt one may have been meant for a pipeline
         raise UsageError(
             "Nothing to export: neither an architecture nor --model was given.",
             "Try: neuron-catalog export esm --task fill-mask",

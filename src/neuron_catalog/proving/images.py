@@ -42,22 +42,26 @@ Images = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Eager:
-    """The parts of a pipeline as diffusers has them, all in memory."""
+    """The modules of a pipeline as diffusers has them, all in memory."""
 
+    parts: Mapping[str, Any]
+    """Part → its module; those that are read from one folder share it."""
     modules: Mapping[str, Any]
+    """What a pipeline calls a module → the module, or a list if it has several of a kind."""
 
     @classmethod
     def of(cls, parts: Mapping[str, Part], sources: Mapping[str, PartSource]) -> Eager:
-        """Load all parts; those that share a folder are one module, and several of a kind a list."""
-        modules: dict[str, Any] = {}
+        """Load each module once."""
+        loaded: dict[str, Any] = {}
+        grouped: dict[str, list[Any]] = {}
         for name, part in parts.items():
-            place = source_of(name, part)
-            if part.several and place in modules:
-                first = modules[place] if isinstance(modules[place], list) else [modules[place]]
-                modules[place] = [*first, sources[name].module()]
-            elif place not in modules:
-                modules[place] = sources[name].module()
-        return cls(modules)
+            group = grouped.setdefault(source_of(name, part), [])
+            if part.several or not group:
+                group.append(sources[name].module())
+            loaded[name] = group[-1]
+        return cls(
+            loaded, {place: group[0] if len(group) == 1 else group for place, group in grouped.items()}
+        )
 
 
 def check_images(folder: Path, use: str, told: Use, eager: Eager, seed: int) -> Check:
