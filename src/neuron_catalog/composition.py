@@ -5,15 +5,13 @@ Each part is an artifact of its own, a folder with a manifest; this one says how
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
-import pydantic
-
 from neuron_catalog.digests import FileRecord, alteration
-from neuron_catalog.errors import RequestError, VerificationError
-from neuron_catalog.manifest import MANIFEST_NAME, Manifest
+from neuron_catalog.errors import RequestError
+from neuron_catalog.inventory import MANIFEST_NAME, Inventory, said_in
+from neuron_catalog.manifest import Manifest
 from neuron_catalog.parts import Record
 
 
@@ -48,12 +46,9 @@ class PipelineSourceRecord(Record):
     adapters: tuple[AdapterRecord, ...] = ()
 
 
-class Composition(Record):
+class Composition(Inventory):
     """The content of `neuron_catalog.json` of a pipeline."""
 
-    format: Literal[1] = 1
-    neuron_catalog: str
-    """Version of this package."""
     pipeline: str
     uses: dict[str, str]
     """How the parts can be used → the class that runs them so."""
@@ -64,10 +59,6 @@ class Composition(Record):
     seed: int
     files: dict[str, FileRecord]
     """All other files, by their path in the folder."""
-
-    def write(self, folder: Path) -> None:
-        """Write it into `folder`."""
-        (folder / MANIFEST_NAME).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> Composition:
@@ -88,15 +79,7 @@ class Composition(Record):
                 f"{folder} is no exported pipeline: it has no {MANIFEST_NAME} of one.",
                 "Give the folder that `neuron-catalog export --task stable-diffusion` wrote, or the like.",
             )
-        try:
-            return cls.model_validate_json((folder / MANIFEST_NAME).read_bytes())
-        except pydantic.ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"])) or "the file"
-            raise RequestError(
-                f"{folder / MANIFEST_NAME} cannot be read: {place}: {first['msg']}.",
-                "Export again, or use the version of neuron-catalog that wrote it.",
-            ) from None
+        return cls.parsed(folder / MANIFEST_NAME)
 
     def altered_files(self, folder: Path) -> tuple[str, ...]:
         """Return a sentence for each file, of a part too, whose content is not what was exported."""
@@ -118,24 +101,7 @@ class Composition(Record):
             found |= {f"{name}/{file}": each for file, each in Manifest.read(folder / name).files.items()}
         return found
 
-    def require_intact(self, folder: Path) -> None:
-        """Hold every file to its digest.
-
-        Raises:
-            VerificationError: naming the files that were altered.
-        """
-        altered = self.altered_files(folder)
-        if altered:
-            raise VerificationError(
-                f"The artifact {folder} was altered after it was exported: {'; '.join(altered)}.",
-                "Do not use it; copy it again or export again.",
-            )
-
 
 def is_composition(folder: Path) -> bool:
     """Whether a folder is an exported pipeline."""
-    try:
-        said = json.loads((folder / MANIFEST_NAME).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(said, dict) and "pipeline" in said
+    return "pipeline" in said_in(folder)

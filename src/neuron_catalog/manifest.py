@@ -6,22 +6,20 @@ or to repeat its validation, is in `neuron_catalog.json`; neither catalog nor ex
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import pydantic
 from pydantic import JsonValue
 
 from neuron_catalog.digests import FileRecord, alteration
-from neuron_catalog.errors import RequestError, VerificationError
+from neuron_catalog.errors import RequestError
+from neuron_catalog.inventory import MANIFEST_NAME as MANIFEST_NAME
+from neuron_catalog.inventory import Inventory, said_in
 from neuron_catalog.parts import ConstantTensor as ConstantTensor
 from neuron_catalog.parts import InputTensor as InputTensor
 from neuron_catalog.parts import OutputTensor as OutputTensor
 from neuron_catalog.parts import Part
 from neuron_catalog.parts import Record as Record
-
-MANIFEST_NAME = "neuron_catalog.json"
 
 
 class Waiver(Record):
@@ -134,16 +132,9 @@ class SourceRecord(Record):
     """Weights that the checkpoint lacks; no exported output depends on them."""
 
 
-FORMAT = 1
-"""Version of the manifest that is written, and the only one that is read."""
+class Manifest(Inventory):
+    """The content of `neuron_catalog.json` of a model."""
 
-
-class Manifest(Record):
-    """The content of `neuron_catalog.json`."""
-
-    format: Literal[1] = 1
-    neuron_catalog: str
-    """Version of this package; empty for an artifact of optimum-neuron, which has no manifest of its own."""
     file: str
     """Name of the file with all graphs, which share one set of weights."""
     graphs: tuple[Graph, ...]
@@ -180,10 +171,6 @@ class Manifest(Record):
         statuses = [{check.status for check in graph.checks} for graph in self.graphs]
         return all("passed" in each and "failed" not in each for each in statuses)
 
-    def write(self, folder: Path) -> None:
-        """Write the manifest into `folder`."""
-        (folder / MANIFEST_NAME).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
     @classmethod
     def read(cls, folder: Path) -> Manifest:
         """Read the manifest of an artifact.
@@ -197,54 +184,19 @@ class Manifest(Record):
                 f"{folder} is no exported artifact: it has no {MANIFEST_NAME}.",
                 "Give the folder that `neuron-catalog export` wrote.",
             )
-        content = path.read_bytes()
-        said = _said(content)
-        if (written := said.get("format", 0)) > FORMAT:
-            raise RequestError(
-                f"{path} was written by a newer neuron-catalog: its format is {written}, not {FORMAT}.",
-                "Upgrade neuron-catalog.",
-            )
+        said = said_in(folder)
         if "pipeline" in said:
-            cause = f"{folder} is a whole pipeline, whose parts are artifacts each."
-            raise RequestError(cause, _remedy_for_a_pipeline(said.get("uses")))
-        try:
-            return cls.model_validate_json(content)
-        except pydantic.ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"])) or "the file"
+            uses = said.get("uses")
+            names = (
+                [name for name in uses.values() if isinstance(name, str)] if isinstance(uses, dict) else []
+            )
             raise RequestError(
-                f"{path} cannot be read: {place}: {first['msg']}.",
-                "Export again, or use the version of neuron-catalog that wrote it.",
-            ) from None
+                f"{folder} is a whole pipeline, whose parts are artifacts each.",
+                f"Load it with {' or '.join(names) or 'the class of its use'}.",
+            )
+        return cls.parsed(path)
 
     def altered_files(self, folder: Path) -> tuple[str, ...]:
         """Return a sentence for each file whose content is not what was exported."""
         told = (alteration(folder / name, recorded) for name, recorded in self.files.items())
         return tuple(filter(None, told))
-
-    def require_intact(self, folder: Path) -> None:
-        """Hold every file to its digest.
-
-        Raises:
-            VerificationError: naming the files that were altered.
-        """
-        altered = self.altered_files(folder)
-        if altered:
-            raise VerificationError(
-                f"The artifact {folder} was altered after it was exported: {'; '.join(altered)}.",
-                "Do not use it; copy it again or export again.",
-            )
-
-
-def _remedy_for_a_pipeline(uses: object) -> str:
-    names = [name for name in uses.values() if isinstance(name, str)] if isinstance(uses, dict) else []
-    return f"Load it with {' or '.join(names) or 'the class of its use'}."
-
-
-def _said(content: bytes) -> dict[str, Any]:
-    """Return what a manifest says, whatever it is worth; nothing if it is no JSON object."""
-    try:
-        said = json.loads(content)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) and isinstance(said.get("format", 0), int) else {}

@@ -147,6 +147,17 @@ def test_a_whole_pipeline_is_no_artifact_of_one_graph(tiny):
         Composition.read(tiny.folder / "unet")
 
 
+def test_a_pipeline_of_a_newer_version_is_told_from_a_broken_one(tiny, tmp_path):
+    said = tiny.composition.model_dump(mode="json")
+    for content, cause in (
+        (said | {"format": 2, "new": 1}, "was written by a newer neuron-catalog: its format is 2, not 1"),
+        (said | {"new": 1}, "cannot be read: new: Extra inputs are not permitted"),
+    ):
+        (tmp_path / "neuron_catalog.json").write_text(json.dumps(content))
+        with pytest.raises(RequestError, match=cause):
+            Composition.read(tmp_path)
+
+
 def test_the_eager_module_of_a_part_is_gone_when_the_next_is_loaded(catalog, monkeypatch, tmp_path):
     loaded, alive = [], []
     original = TinyComponentSource.load

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -102,8 +102,17 @@ def export(
     from neuron_catalog.exporting.request import ExportRequest, resolve
 
     catalog = catalog_of(context)
-    compiler = _compiler(auto_cast, auto_cast_type)
-    parts = {
+    common: dict[str, Any] = {
+        "atol": atol,
+        "validation": not disable_validation,
+        "backend": backend,
+        "seed": seed,
+        "overwrite": overwrite,
+        "compiler": _compiler(auto_cast, auto_cast_type),
+        "revision": revision,
+        "cache_dir": cache_dir,
+    }
+    of_pipelines = {
         "unet": unet,
         "controlnet_ids": controlnet_ids,
         "lora_model_ids": lora_model_ids,
@@ -111,35 +120,20 @@ def export(
         "lora_adapter_names": lora_adapter_names,
         "lora_scales": lora_scales,
     }
+    of_architectures = {
+        "trust_remote_code": trust_remote_code,
+        "allow_pickle": allow_pickle,
+        "dynamic_batch_size": dynamic_batch_size,
+        "output_hidden_states": output_hidden_states,
+        "output_attentions": output_attentions,
+    }
     composed, pipeline, first = pipeline_meant(catalog, architecture, task, model, revision, cache_dir)
     if composed:
-        refuse_for_pipelines(
-            {
-                "trust_remote_code": trust_remote_code,
-                "allow_pickle": allow_pickle,
-                "dynamic_batch_size": dynamic_batch_size,
-                "output_hidden_states": output_hidden_states,
-                "output_attentions": output_attentions,
-            }
-        )
-        request_for_parts = request_of(
-            pipeline,
-            model,
-            out or (Path(first) if first else None),
-            axes,
-            atol=atol,
-            validation=not disable_validation,
-            backend=backend,
-            seed=seed,
-            overwrite=overwrite,
-            compiler=compiler,
-            revision=revision,
-            cache_dir=cache_dir,
-            **parts,
-        )
-        export_composed(request_for_parts, catalog, as_json)
+        refuse_for_pipelines(of_architectures)
+        target = out or (Path(first) if first else None)
+        export_composed(request_of(pipeline, model, target, axes, **common, **of_pipelines), catalog, as_json)
         return
-    refuse_for_architectures(parts)
+    refuse_for_architectures(of_pipelines)
     name, target = _architecture_and_out(catalog, architecture, out, model)
     request = ExportRequest(
         architecture=name,
@@ -149,16 +143,9 @@ def export(
         axes=axes,
         options=_options(output_hidden_states, output_attentions),
         dynamic_batch_size=dynamic_batch_size,
-        atol=atol,
-        validation=not disable_validation,
-        backend=backend,
-        seed=seed,
-        overwrite=overwrite,
-        revision=revision,
-        cache_dir=cache_dir,
         trust_remote_code=trust_remote_code,
         allow_pickle=allow_pickle,
-        compiler=compiler,
+        **common,
     )
     if target is not None:
         require_free(target, overwrite)
@@ -196,43 +183,30 @@ def plan(
     """
     from neuron_catalog.exporting.request import ExportRequest, resolve
 
-    composed, pipeline, _ = pipeline_meant(
-        catalog_of(context), architecture, task, model, revision, cache_dir
-    )
+    catalog = catalog_of(context)
+    common: dict[str, Any] = {"backend": backend, "revision": revision, "cache_dir": cache_dir}
+    of_pipelines = {"unet": unet, "controlnet_ids": controlnet_ids}
+    of_architectures = {
+        "trust_remote_code": trust_remote_code,
+        "output_hidden_states": output_hidden_states,
+        "output_attentions": output_attentions,
+    }
+    composed, pipeline, _ = pipeline_meant(catalog, architecture, task, model, revision, cache_dir)
     if composed:
-        refuse_for_pipelines(
-            {
-                "trust_remote_code": trust_remote_code,
-                "output_hidden_states": output_hidden_states,
-                "output_attentions": output_attentions,
-            }
-        )
-        asked = request_of(
-            pipeline,
-            model,
-            None,
-            axes,
-            unet=unet,
-            controlnet_ids=controlnet_ids,
-            backend=backend,
-            revision=revision,
-            cache_dir=cache_dir,
-        )
-        plan_composed(asked, catalog_of(context), as_json)
+        refuse_for_pipelines(of_architectures)
+        plan_composed(request_of(pipeline, model, None, axes, **common, **of_pipelines), catalog, as_json)
         return
-    refuse_for_architectures({"unet": unet, "controlnet_ids": controlnet_ids})
+    refuse_for_architectures(of_pipelines)
     request = ExportRequest(
         architecture=architecture,
         task=task,
         model=model,
         axes=axes,
         options=_options(output_hidden_states, output_attentions),
-        backend=backend,
-        revision=revision,
-        cache_dir=cache_dir,
         trust_remote_code=trust_remote_code,
+        **common,
     )
-    plans = resolve(request, catalog_of(context)).plans
+    plans = resolve(request, catalog).plans
     if as_json:
         told = [each.model_dump(mode="json") for each in plans]
         print_json(told if len(told) > 1 else told[0])
