@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Self, cast
 
-import torch
-
 from neuron_catalog.catalog.index import load_catalog
 from neuron_catalog.composition import Composition
 from neuron_catalog.errors import RequestError
@@ -23,7 +21,7 @@ from neuron_catalog.runtime.arguments import require_none
 from neuron_catalog.runtime.base import CompiledModel
 from neuron_catalog.runtime.diffusion.exports import FIELDS, export_request
 from neuron_catalog.runtime.diffusion.requests import Exported
-from neuron_catalog.runtime.diffusion.shells import shells_of
+from neuron_catalog.runtime.diffusion.shells import require_here, shells_of
 from neuron_catalog.runtime.folder import artifact_folder
 from neuron_catalog.runtime.model import Scratch
 from neuron_catalog.runtime.saving import upload
@@ -171,16 +169,7 @@ class NeuronPipeline:
         Raises:
             RequestError: if not; compiled graphs are bound to one kind of device, and to float32.
         """
-        for value in (*args, *kwargs.values()):
-            if isinstance(value, torch.dtype) and value != torch.float32:
-                raise RequestError(
-                    f"The pipeline computes in float32, not in {value}.", "Leave the type out."
-                )
-            if isinstance(value, (str, torch.device)) and torch.device(value).type != "cpu":
-                raise RequestError(
-                    f"The graphs were compiled for the CPU and cannot be moved to {value}.",
-                    "Export the pipeline for that device.",
-                )
+        require_here("The pipeline", (*args, *kwargs.values()))
         return self
 
     def save_pretrained(self, save_directory: str | Path, *, overwrite: bool = False) -> Path:

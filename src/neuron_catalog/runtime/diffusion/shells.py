@@ -6,7 +6,7 @@ a pipeline may look at, and holds no memory. Building that of Flux's transformer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -116,13 +116,25 @@ def _dtype(self: nn.Module) -> torch.dtype:
     return torch.float32
 
 
+def require_here(what: str, places: Iterable[Any]) -> None:
+    """Let pass the device and the type that compiled graphs have already, and values that name neither.
+
+    Raises:
+        RequestError: if it is another device, or another type than float32.
+    """
+    for place in places:
+        if isinstance(place, torch.dtype) and place != torch.float32:
+            raise RequestError(f"{what} computes in float32, not in {place}.", "Leave the type out.")
+        if isinstance(place, (str, torch.device)) and torch.device(place).type != "cpu":
+            raise RequestError(
+                f"{what} was compiled for the CPU and cannot be moved to {place}.",
+                "Export the pipeline for that device.",
+            )
+
+
 def _stay(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
     """Pipelines move their modules where they are already, and change a type back and forth."""
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, torch.dtype) and value != torch.float32:
-            raise RequestError(f"A compiled part computes in float32, not in {value}.", "Leave the type out.")
-        if isinstance(value, (str, torch.device)) and torch.device(value).type != "cpu":
-            raise RequestError(f"A compiled part cannot be moved to {value}.", "Export it for that device.")
+    require_here("A compiled part", (*args, *kwargs.values()))
     return self
 
 
