@@ -114,6 +114,8 @@ class BackendRecord(Record):
     name: str
     arguments: dict[str, JsonValue]
     versions: dict[str, str]
+    observed: dict[str, JsonValue] = {}
+    """Name of a traced function → what was seen of it while it was compiled."""
 
 
 class SourceRecord(Record):

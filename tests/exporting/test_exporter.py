@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ import torch
 from neuron_catalog import ExportRequest, Manifest, RequestError, export, load_artifact
 from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.backends import torchscript
+from neuron_catalog.exporting.backends.protocol import Compilation
 from neuron_catalog.exporting.publish import publication
 from neuron_catalog.models.fills import make_inputs
 
@@ -129,16 +131,16 @@ def test_optional_output_that_the_task_lacks_is_refused(run):
 
 
 def test_caller_tolerance_is_a_bound_of_its_own(run, tmp_path, planted):
-    def slightly_off(module, example):
+    def slightly_off(compilation):
         class Off(torch.nn.Module):
             def __init__(self):
                 super().__init__()
-                self.inner = module
+                self.inner = compilation.module
 
             def forward(self, *tensors):
                 return tuple(value + 5e-6 * value.abs().max() for value in self.inner(*tensors))
 
-        return torchscript.compile(Off(), example)
+        return torchscript.compile(replace(compilation, module=Off()))
 
     planted(compile=slightly_off)
     command = ("export", "esm", "--task", "fill-mask", "--backend", "planted")
@@ -167,8 +169,8 @@ def test_overwrite_replaces_the_whole_folder(run, tmp_path):
 
 def test_failed_overwrite_keeps_the_old_folder(run, tmp_path, planted):
     planted(
-        compile=lambda module, example: torchscript.compile(
-            torch.nn.Identity(), {"forward": example["forward"][:1]}
+        compile=lambda compilation: torchscript.compile(
+            Compilation(torch.nn.Identity(), {"forward": compilation.examples["forward"][:1]})
         )
     )
     (tmp_path / "out").mkdir()
@@ -186,7 +188,7 @@ def test_target_that_is_a_file_is_refused(run, tmp_path):
 
 
 def test_ctrl_c_leaves_nothing(run, tmp_path, planted):
-    def interrupted(module, example):
+    def interrupted(compilation):
         raise KeyboardInterrupt
 
     planted(compile=interrupted)
@@ -201,7 +203,7 @@ def test_compile_failure_has_its_own_exit_code(run, tmp_path, planted):
         def forward(self, *tensors):
             return tuple(tensors[0].tolist())
 
-    planted(compile=lambda module, example: torchscript.compile(Untraceable(), example))
+    planted(compile=lambda compilation: torchscript.compile(replace(compilation, module=Untraceable())))
     code, out, err = run("export", "esm", "--task", "fill-mask", "out", "--backend", "planted")
     assert code == 5
     assert err.splitlines()[-2].startswith("Error: torch.jit.trace failed:")

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -133,10 +134,10 @@ def plant(monkeypatch):
     """Let the backend `planted` do something else with the decoder, while the fixture's value is set."""
     fault = SimpleNamespace(on=None)
 
-    def compile(module, examples):
-        return torchscript.compile(
-            fault.on(module) if fault.on and isinstance(module, LatentDecoder) else module, examples
-        )
+    def compile(compilation):
+        if fault.on and isinstance(compilation.module, LatentDecoder):
+            compilation = replace(compilation, module=fault.on(compilation.module))
+        return torchscript.compile(compilation)
 
     monkeypatch.setitem(
         backends.BACKENDS, "planted", SimpleNamespace(**{**vars(torchscript), "compile": compile})
@@ -196,7 +197,7 @@ def test_nothing_is_said_to_be_kept_when_nothing_is(model, catalog, tmp_path, mo
     out = tmp_path / "out"
     interrupted(catalog, request(model, out, seed=7))
 
-    def fail(module, examples):
+    def fail(compilation):
         raise VerificationError("It is wrong.", "Mend it.")
 
     monkeypatch.setitem(

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import pytest
@@ -215,10 +215,10 @@ def plant(monkeypatch):
     """Register a backend called `planted` that compiles something other than what it is given."""
 
     def register(fault):
-        def compile(module, examples):
+        def compile(compilation):
             # clones: the tracer takes the example tensors themselves for the graph's inputs
-            example = tuple(t.clone() for t in examples["forward"])
-            return torchscript.compile(fault(module, example), examples)
+            example = tuple(t.clone() for t in compilation.examples["forward"])
+            return torchscript.compile(replace(compilation, module=fault(compilation.module, example)))
 
         planted = SimpleNamespace(**{**vars(torchscript), "compile": compile})
         monkeypatch.setitem(backends.BACKENDS, "planted", planted)

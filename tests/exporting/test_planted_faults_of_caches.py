@@ -33,11 +33,12 @@ def compiled(change):
     """A fault in the traced functions that read a token; the eager ones are right."""
 
     def plant(monkeypatch):
-        def compile(module, examples):
-            for name in [each for each in examples if each.startswith("decode_")]:
+        def compile(compilation):
+            module = compilation.module
+            for name in [each for each in compilation.examples if each.startswith("decode_")]:
                 right = getattr(module, name)
                 monkeypatch.setattr(module, name, lambda *tensors, right=right: change(right, *tensors))
-            return torchscript.compile(module, examples)
+            return torchscript.compile(compilation)
 
         planted = SimpleNamespace(**{**vars(torchscript), "compile": compile})
         monkeypatch.setitem(backends.BACKENDS, "torchscript", planted)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from neuron_catalog import CompileError, ExportRequest, RequestError
 from neuron_catalog.exporting.backends import torchscript
+from neuron_catalog.exporting.backends.protocol import Compilation
 from neuron_catalog.exporting.request import resolve
 from neuron_catalog.models.continuation import dirty, zeros
 from neuron_catalog.models.fills import make_inputs
@@ -68,7 +69,7 @@ def traced(catalog):
             resolved = resolve(request, catalog)
             model, plan = resolved.source.load(resolved.plan).module, resolved.plan
             wrapped = WRAPPERS[plan.wrapper].wrapped(model, {"forward": plan}, 0)
-            program = torchscript.compile(wrapped.module, wrapped.examples)
+            program = torchscript.compile(Compilation(wrapped.module, wrapped.examples))
             made[key] = Traced(model, plan, program.graphs, wrapped.parts)
         return made[key]
 

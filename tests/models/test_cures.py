@@ -11,6 +11,7 @@ from transformers import PretrainedConfig
 
 from neuron_catalog import CompileError
 from neuron_catalog.exporting.backends import torchscript
+from neuron_catalog.exporting.backends.protocol import Compilation
 from neuron_catalog.models.cures import CURES, cured
 from neuron_catalog.schema.words import Cure
 
@@ -32,7 +33,7 @@ def test_every_word_of_the_format_has_its_cure():
 
 
 def test_without_the_cure_a_custom_function_cannot_be_saved(tmp_path):
-    graph = torchscript.compile(Layer(), {"forward": (torch.ones(2),)})
+    graph = torchscript.compile(Compilation(Layer(), {"forward": (torch.ones(2),)}))
     with pytest.raises(CompileError, match="The traced graph cannot be saved"):
         torchscript.save(graph, tmp_path / "graph.pt")
 
@@ -40,7 +41,7 @@ def test_without_the_cure_a_custom_function_cannot_be_saved(tmp_path):
 def test_with_the_cure_it_is_saved_and_computes_the_same(tmp_path):
     layer, value = Layer(), torch.tensor([1.0, -2.0])
     with cured(layer, ["plain_autograd"]):
-        graph = torchscript.compile(layer, {"forward": (torch.ones(2),)})
+        graph = torchscript.compile(Compilation(layer, {"forward": (torch.ones(2),)}))
         torchscript.save(graph, tmp_path / "graph.pt")
     (given,) = torchscript.load(tmp_path / "graph.pt", ["forward"]).graphs["forward"](value)
     assert torch.equal(given, layer(value)[0])
@@ -66,11 +67,11 @@ def test_padding_computed_from_a_shape_reaches_the_convolution_as_an_integer():
         return convolve(*arguments, padding=padding, **named)
 
     with mock.patch.object(functional, "conv1d", watched):
-        torchscript.compile(layer, {"forward": (value,)})
+        torchscript.compile(Compilation(layer, {"forward": (value,)}))
         assert torch.Tensor in seen
         seen.clear()
         with cured(layer, ["integer_padding"]):
-            graph = torchscript.compile(layer, {"forward": (value,)}).graphs["forward"]
+            graph = torchscript.compile(Compilation(layer, {"forward": (value,)})).graphs["forward"]
         assert set(seen) == {int}
     assert torch.equal(graph(2 * value)[0], layer(2 * value)[0])
 
@@ -99,11 +100,11 @@ class Routed(nn.Module):
 
 def test_experts_that_the_traced_tokens_left_out_are_in_the_graph():
     layer, traced, other = Routed(), torch.tensor([0.0, 1.0, 4.0]), torch.tensor([1.0, 2.0, 3.0])
-    fixed = torchscript.compile(layer, {"forward": (traced,)}).graphs["forward"]
+    fixed = torchscript.compile(Compilation(layer, {"forward": (traced,)})).graphs["forward"]
     with pytest.raises(RuntimeError, match="Expected 2 elements in a list but found 3"):
         fixed(other)
     with cured(layer, ["every_expert"]):
-        graph = torchscript.compile(layer, {"forward": (traced,)}).graphs["forward"]
+        graph = torchscript.compile(Compilation(layer, {"forward": (traced,)})).graphs["forward"]
     for value in (traced, other, torch.tensor([3.0, 3.0, 3.0])):
         assert torch.equal(graph(value)[0], layer(value)[0])
     assert torch.Tensor.nonzero(torch.tensor([True, False, False, True])).tolist() == [[0], [3]]
@@ -119,8 +120,8 @@ class Scaled(nn.Module):
 def test_a_size_is_rounded_as_without_a_trace():
     layer, value = Scaled(), torch.arange(10.0)
     with pytest.raises(CompileError, match="__round__"):
-        torchscript.compile(layer, {"forward": (value,)})
+        torchscript.compile(Compilation(layer, {"forward": (value,)}))
     with cured(layer, ["rounded_shapes"]):
-        graph = torchscript.compile(layer, {"forward": (value,)}).graphs["forward"]
+        graph = torchscript.compile(Compilation(layer, {"forward": (value,)})).graphs["forward"]
     assert torch.equal(graph(value + 1)[0], layer(value + 1)[0])
     assert not hasattr(torch.Tensor, "__round__")

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import JsonValue
 from torch import nn
 
 from neuron_catalog.errors import RequestError
-from neuron_catalog.exporting.backends.protocol import Backend, CompiledGraph
+from neuron_catalog.exporting.backends.protocol import Backend, Compilation, CompiledGraph, Settings
 from neuron_catalog.exporting.comparisons import Tolerance
 from neuron_catalog.exporting.publish import require_space
 from neuron_catalog.exporting.request import Resolved
@@ -39,6 +40,8 @@ class Built:
     """Name of a graph → what it was made for; the largest one last."""
     wrapped: Wrapped
     source: SourceRecord
+    observed: dict[str, JsonValue]
+    """Name of a traced function → what the backend saw of it."""
 
     @property
     def plan(self) -> Plan:
@@ -59,6 +62,8 @@ class Draft:
     subjects: dict[str, Subject]
     """Name of a graph → what is examined; none without validation."""
     source: SourceRecord
+    observed: dict[str, JsonValue]
+    """As that of what was built."""
     returns: dict[str, str]
     """The classes of the model's answer; see `Wrapper.returns`."""
 
@@ -88,10 +93,15 @@ def build(resolved: Resolved, folder: Path, on_step: OnStep) -> Built:
     path = folder / resolved.backend.FILE_NAME
     wrapped = WRAPPERS[resolved.plan.wrapper].wrapped(eager.module, plans, resolved.seed)
     with cured(eager.module, resolved.plan.cures):
-        program = resolved.backend.compile(wrapped.module, wrapped.examples)
+        program = resolved.backend.compile(_compilation(wrapped, resolved.settings))
         require_space(path, source.weights_bytes)
         resolved.backend.save(program, path)
-    return Built(eager.module, plans, wrapped, source)
+    return Built(eager.module, plans, wrapped, source, dict(program.observed))
+
+
+def _compilation(wrapped: Wrapped, settings: Settings) -> Compilation:
+    states = {part.name: len(part.states) for part in wrapped.parts if part.states}
+    return Compilation(wrapped.module, wrapped.examples, states, settings)
 
 
 def live_subjects(built: Built, resolved: Resolved) -> dict[str, Subject]:
@@ -114,7 +124,9 @@ def draft_of(built: Built, subjects: dict[str, Subject], seed: int) -> Draft:
     """Take down what an artifact needs to know of a model."""
     plan, wrapped = built.plan, built.wrapped
     returns = WRAPPERS[plan.wrapper].returns(built.model, plan, make_inputs(plan, seed))
-    return Draft(built.plans, wrapped.parts, tuple(wrapped.examples), subjects, built.source, returns)
+    return Draft(
+        built.plans, wrapped.parts, tuple(wrapped.examples), subjects, built.source, built.observed, returns
+    )
 
 
 def read_back(draft: Draft, resolved: Resolved, folder: Path) -> Draft:

@@ -152,7 +152,10 @@ def _manifest(draft: Draft, graphs: tuple[Graph, ...], resolved: Resolved, folde
         parts=draft.parts,
         returns=draft.returns,
         backend=BackendRecord(
-            name=resolved.backend_name, arguments=backend.arguments(), versions=backend.versions()
+            name=resolved.backend_name,
+            arguments=backend.arguments(resolved.settings),
+            versions=backend.versions(),
+            observed=draft.observed,
         ),
         source=draft.source,
         seed=resolved.seed,

@@ -121,7 +121,11 @@ def part_key(part: ResolvedPart, validation: bool) -> str:
     decisive = {
         "plan": resolved.plan.model_dump(mode="json"),
         "weights": part.source.digest(),
-        "backend": [resolved.backend_name, resolved.backend.arguments(), resolved.backend.versions()],
+        "backend": [
+            resolved.backend_name,
+            resolved.backend.arguments(resolved.settings),
+            resolved.backend.versions(),
+        ],
         "diffusers": diffusers("A diffusion pipeline").__version__,
         "seed": resolved.seed,
         "neuron_catalog": __version__,

@@ -133,7 +133,9 @@ def resolve_pipeline(request: PipelineRequest, catalog: Catalog) -> ResolvedPipe
         each: ResolvedPart(
             part,
             sources[each],
-            Resolved((plan.parts[each],), sources[each], backend_name, backend, request.seed),
+            Resolved(
+                (plan.parts[each],), sources[each], backend_name, backend, request.seed, request.compiler
+            ),
         )
         for each, part in parts.items()
     }

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.errors import RequestError, UsageError
 from neuron_catalog.exporting import backends
-from neuron_catalog.exporting.backends.protocol import Backend
+from neuron_catalog.exporting.backends.protocol import Backend, Settings
 from neuron_catalog.manifest import Plan
 from neuron_catalog.models.components import TinyComponentSource
 from neuron_catalog.models.libraries import LIBRARIES, saved_with
@@ -99,11 +99,18 @@ class Resolved:
     backend_name: str
     backend: Backend
     seed: int
+    compiler: Mapping[str, JsonValue] = field(default_factory=dict)
+    """What the caller wants of the compiler."""
 
     @property
     def plan(self) -> Plan:
         """The plan of the largest graph."""
         return self.plans[-1]
+
+    @property
+    def settings(self) -> Settings:
+        """What the compiler is told."""
+        return Settings(self.compiler, self.plan.compiler)
 
 
 def resolve(request: ExportRequest, catalog: Catalog) -> Resolved:
@@ -117,7 +124,7 @@ def resolve(request: ExportRequest, catalog: Catalog) -> Resolved:
     backend_name, backend = backend_for(request.backend, request.compiler)
     source, plans = (_tiny if request.model is None else _checkpoint)(request, catalog)
     _require_one_constant(plans)
-    return Resolved(plans, source, backend_name, backend, request.seed)
+    return Resolved(plans, source, backend_name, backend, request.seed, request.compiler)
 
 
 def resolve_component(name: str, catalog: Catalog, backend: str | None = None, seed: int = 0) -> Resolved:

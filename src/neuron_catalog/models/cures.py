@@ -150,7 +150,9 @@ def every_expert(model: Any) -> Iterator[None]:
             and tensor.dtype == torch.bool
             and {len(tensor), len(tensor) - 1} & counts
         )
-        return torch.arange(len(tensor)).unsqueeze(-1) if asked else nonzero(tensor, **how)
+        return (
+            torch.arange(len(tensor), device=tensor.device).unsqueeze(-1) if asked else nonzero(tensor, **how)
+        )
 
     with mock.patch.object(torch.Tensor, "nonzero", all_of):
         yield

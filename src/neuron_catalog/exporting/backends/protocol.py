@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +20,31 @@ Examples = Mapping[str, tuple[Tensor, ...]]
 """Name of a graph → tensors of the shapes that it is compiled for."""
 
 
+Setting = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a compiler is told beside the module."""
+
+    asked: Mapping[str, JsonValue] = field(default_factory=dict)
+    """What the caller wants, such as `auto_cast`; the backend said before that it can do it."""
+    facts: Mapping[str, Setting] = field(default_factory=dict)
+    """What the catalog says of the architecture, such as `model_type: transformer`."""
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What is to be compiled: a module, once for each set of shapes."""
+
+    module: nn.Module
+    """What holds the weights. A graph is its attribute by that name; if it has none, its call."""
+    examples: Examples
+    states: Mapping[str, int] = field(default_factory=dict)
+    """Name of a graph → how many of its last inputs are its last outputs, too: kept from call to call."""
+    settings: Settings = Settings()
+
+
 class Program(Protocol):
     """What a backend made of a module: graphs for several sizes with one set of weights."""
 
@@ -31,6 +56,10 @@ class Program(Protocol):
     def weights(self) -> Mapping[str, Tensor] | None:
         """Name in the traced module → tensor to overwrite, with `requires_grad` if it is a parameter; None if
         they are compiled in."""
+
+    @property
+    def observed(self) -> Mapping[str, JsonValue]:
+        """Name of a graph → what was seen of it while it was compiled, for the record."""
 
 
 class Backend(Protocol):
@@ -51,14 +80,17 @@ class Backend(Protocol):
     def versions(self) -> dict[str, str]:
         """Return the versions of the packages that decide about the result."""
 
-    def arguments(self) -> dict[str, JsonValue]:
+    def unable_to_run(self) -> str:
+        """Return why what it compiles cannot be run on this machine, or an empty string."""
+
+    def arguments(self, settings: Settings) -> dict[str, JsonValue]:
         """Return what `compile` passes to the compiler, for the record."""
 
     def unsupported(self, option: str, value: JsonValue) -> str:
         """Return why this backend cannot honour a compiler option, or an empty string."""
 
-    def compile(self, module: nn.Module, examples: Examples) -> Program:
-        """Compile `module` once for each set of shapes; the graphs share one set of weights.
+    def compile(self, compilation: Compilation) -> Program:
+        """Compile a module once for each set of shapes; the graphs share one set of weights.
 
         Raises:
             CompileError: with the cause, if the compiler refuses.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from neuron_catalog.catalog.tiers import Tier
 from neuron_catalog.errors import CompileError, RequestError, first_line
-from neuron_catalog.exporting.backends.protocol import CompiledGraph, Examples
+from neuron_catalog.exporting.backends.protocol import Compilation, CompiledGraph, Examples, Settings
 from neuron_catalog.models.sources import quiet_transformers
 
 FILE_NAME = "model.pt"
@@ -43,7 +43,12 @@ def versions() -> dict[str, str]:
     return {"torch": torch.__version__, "transformers": transformers.__version__}
 
 
-def arguments() -> dict[str, JsonValue]:
+def unable_to_run() -> str:
+    """The CPU is always there."""
+    return ""
+
+
+def arguments(settings: Settings) -> dict[str, JsonValue]:  # noqa: ARG001
     """`check_trace` repeats the trace with the same inputs; validation with fresh ones replaces it."""
     return {"check_trace": False, "strict": True}
 
@@ -62,6 +67,7 @@ class TorchScriptProgram:
 
     module: torch.jit.ScriptModule
     names: tuple[str, ...]
+    observed: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @cached_property
     def graphs(self) -> dict[str, CompiledGraph]:
@@ -83,8 +89,9 @@ def _without_gradients(method: CompiledGraph) -> CompiledGraph:
     return run
 
 
-def compile(module: nn.Module, examples: Examples) -> TorchScriptProgram:
-    """Trace `module` once for each set of shapes; weights are shared with it, not copied."""
+def compile(compilation: Compilation) -> TorchScriptProgram:
+    """Trace a module once for each set of shapes; weights are shared with it, not copied."""
+    module, examples = compilation.module, compilation.examples
     try:
         with torch.no_grad(), _quiet_jit(), _named(module, examples):
             traced = torch.jit.trace_module(module, dict(examples), check_trace=False, strict=True)  # type: ignore[no-untyped-call]

@@ -88,7 +88,7 @@ class EncoderDecoderGraph(CachedGraph):
         if "decoder_position_ids" in self._accepted:
             named["decoder_position_ids"] = positions_of(mask)[:, -1:]
         read = cross[0].shape[SEQUENCE_DIM]
-        hidden = torch.zeros(len(ids), read, self._width)  # only its shape is asked for
+        hidden = torch.zeros(len(ids), read, self._width, device=ids.device)  # only its shape is asked for
         encoded = Encoded.of({"last_hidden_state": hidden, **fields})
         given = self.model(encoder_outputs=encoded, **named, **self._arguments)
         return (given.logits, *(slot.read(own) for slot in self._own))
