@@ -8,7 +8,11 @@ BASE ?= origin/main
 # Finished rows of the selftest; see docs/continuous-integration.md.
 JOURNAL := build/selftest.jsonl
 
-.PHONY: install demo test test-all lint types unit full changed schemas evidence matrix pages clean
+# An environment of its own for the backend xla: torch 2.9, which brings gigabytes for GPUs on x86-64.
+XLA_VENV := build/xla-env
+XLA_READY := $(XLA_VENV)/.ready
+
+.PHONY: xla-env lowered install demo test test-all lint types unit full changed schemas evidence matrix pages clean
 
 $(READY): pyproject.toml constraints/tested.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +20,14 @@ $(READY): pyproject.toml constraints/tested.txt
 	touch $@
 
 install: $(READY)
+
+$(XLA_READY): pyproject.toml constraints/tested.txt
+	$(PYTHON) -m venv $(XLA_VENV)
+	grep -v '^torch==' constraints/tested.txt > $(XLA_VENV)/constraints.txt
+	$(XLA_VENV)/bin/pip install --quiet --disable-pip-version-check --constraint $(XLA_VENV)/constraints.txt --editable ".[test,xla]"
+	touch $@
+
+xla-env: $(XLA_READY)
 
 demo: $(READY)
 	$(BIN)/neuron-catalog export esm --task fill-mask --overwrite build/esm-fill-mask
@@ -57,6 +69,11 @@ schemas: $(READY)
 
 evidence: $(READY)
 	$(BIN)/neuron-catalog selftest --jobs $(JOBS) --resume $(JOURNAL) --record
+	$(BIN)/python tools/generate_pages.py
+
+# Lower the catalog, verify it on XLA's CPU device, and record it. It can be interrupted and goes on.
+lowered: $(XLA_READY) $(READY)
+	$(XLA_VENV)/bin/python tools/lower_catalog.py --jobs $(JOBS)
 	$(BIN)/python tools/generate_pages.py
 
 matrix: $(READY)

@@ -5,6 +5,8 @@ import json
 import pytest
 import yaml
 
+from neuron_catalog.exporting.backends import BACKENDS
+
 
 def test_list_tasks_of_an_architecture(run):
     code, out, err = run("list-tasks", "distilbert")
@@ -150,7 +152,9 @@ def test_doctor_names_backends_and_catalog_folders(run, tmp_path):
     assert code == 0
     assert "torchscript  available" in out
     assert out.index("mine") < out.index("backends:")
-    assert json.loads(run("doctor", "--json")[1])["backends"] == {"torchscript": "available"}
+    backends = json.loads(run("doctor", "--json")[1])["backends"]
+    assert backends["torchscript"] == "available"
+    assert list(backends) == list(BACKENDS)
 
 
 def test_architecture_taken_out_of_the_catalog_works_as_a_user_overlay(run, tmp_path, catalog, monkeypatch):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pydantic
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from neuron_catalog.catalog.tiers import Tier
 from neuron_catalog.errors import CatalogError, Finding
@@ -46,6 +46,8 @@ class Evidence(BaseModel):
     largest_scaled_difference: float
     """Largest difference in any output, as a share of the largest eager value."""
     seconds: float
+    graphs: dict[str, JsonValue] = {}
+    """Name of a graph → what the backend saw of it, such as the digest and the operators of its HLO."""
 
     @property
     def key(self) -> Key:

@@ -11,6 +11,7 @@ from typer.main import get_group
 
 MODULES = {
     "building": ("export", "plan"),
+    "lowering": ("lower",),
     "proving": ("selftest", "validate"),
     "listing": ("list", "list-tasks", "show", "check"),
     "authoring": ("new", "explain", "outdated"),

@@ -78,6 +78,35 @@ class Draft:
         return self.plans[LARGEST]
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """An eager model in memory, wrapped for the compiler."""
+
+    model: nn.Module
+    plans: dict[str, Plan]
+    wrapped: Wrapped
+    source: SourceRecord
+
+    def compilation(self, settings: Settings) -> Compilation:
+        """Return what the backend is given."""
+        states = {part.name: len(part.states) for part in self.wrapped.parts if part.states}
+        return Compilation(self.wrapped.module, self.wrapped.examples, states, settings)
+
+
+def prepare(resolved: Resolved, on_step: OnStep) -> Prepared:
+    """Load the weights and wrap the model.
+
+    Raises:
+        RequestError: if the weights cannot be loaded, or do not serve the task.
+    """
+    on_step(f"Loading {resolved.source.name}")
+    eager = resolved.source.load(resolved.plan)
+    plans = without_untrained_outputs(resolved, eager)
+    source = describe_source(resolved.source, eager, resolved.seed)
+    wrapped = WRAPPERS[resolved.plan.wrapper].wrapped(eager.module, plans, resolved.seed)
+    return Prepared(eager.module, plans, wrapped, source)
+
+
 def build(resolved: Resolved, folder: Path, on_step: OnStep) -> Built:
     """Load the weights, compile and write the graphs into `folder`.
 
@@ -85,23 +114,14 @@ def build(resolved: Resolved, folder: Path, on_step: OnStep) -> Built:
         RequestError: if the weights cannot be loaded, do not serve the task, or the disk is full.
         CompileError: if the backend refuses the model.
     """
-    on_step(f"Loading {resolved.source.name}")
-    eager = resolved.source.load(resolved.plan)
-    plans = without_untrained_outputs(resolved, eager)
-    source = describe_source(resolved.source, eager, resolved.seed)
+    prepared = prepare(resolved, on_step)
     on_step(f"Compiling with {resolved.backend_name} on the {resolved.backend.DEVICE}")
     path = folder / resolved.backend.FILE_NAME
-    wrapped = WRAPPERS[resolved.plan.wrapper].wrapped(eager.module, plans, resolved.seed)
-    with cured(eager.module, resolved.plan.cures):
-        program = resolved.backend.compile(_compilation(wrapped, resolved.settings))
-        require_space(path, source.weights_bytes)
+    with cured(prepared.model, resolved.plan.cures):
+        program = resolved.backend.compile(prepared.compilation(resolved.settings))
+        require_space(path, prepared.source.weights_bytes)
         resolved.backend.save(program, path)
-    return Built(eager.module, plans, wrapped, source, dict(program.observed))
-
-
-def _compilation(wrapped: Wrapped, settings: Settings) -> Compilation:
-    states = {part.name: len(part.states) for part in wrapped.parts if part.states}
-    return Compilation(wrapped.module, wrapped.examples, states, settings)
+    return Built(prepared.model, prepared.plans, prepared.wrapped, prepared.source, dict(program.observed))
 
 
 def live_subjects(built: Built, resolved: Resolved) -> dict[str, Subject]:
@@ -172,7 +192,7 @@ def subjects_of(
             graph=wrapper.assembled(name, plan, graphs, wrapped.parts),
             wrapped=wrapper.assembled(name, plan, wrapped.functions, wrapped.parts),
             oracle=wrapper.oracle(model, wrapper.trial(plan)),
-            tolerance=Tolerance.of(plan, backend.ABSOLUTE_BOUND, wrapper.factor),
+            tolerance=Tolerance.of(plan, backend.ABSOLUTE_BOUND, wrapper.factor * backend.ROUNDING_FACTOR),
             seed=seed,
         )
         for name, plan in plans.items()

@@ -44,6 +44,7 @@ def evidence_of(catalog: Catalog, row: Row) -> Evidence:
         reasons={check.name: check.detail for check in row.checks if check.status == "not_run"},
         largest_scaled_difference=scaled_difference(row),
         seconds=round(row.seconds, 1),
+        graphs=row.observed,
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field, computed_field
+from pydantic import Field, JsonValue, computed_field
 
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.errors import NeuronCatalogError, RequirementError, first_line
@@ -51,6 +51,8 @@ class Row(Record):
     task: str
     backend: str
     checks: tuple[Check, ...] = ()
+    observed: dict[str, JsonValue] = {}
+    """Name of a graph → what the backend saw of it."""
     error: str = ""
     not_run: str = ""
     seconds: float = 0.0
@@ -148,7 +150,8 @@ def run_job(job: Job) -> Row:
                 way = (job.architecture, job.task, job.seed, job.backend)
                 outcome = {"checks": check_pipeline(catalog, *way, Path(folder))}
             else:
-                outcome = {"checks": check_model(_resolved(job, catalog), Path(folder))}
+                checks, observed = check_model(_resolved(job, catalog), Path(folder))
+                outcome = {"checks": checks, "observed": observed}
     except RequirementError as error:
         outcome = {"not_run": error.cause}
     except NeuronCatalogError as error:
@@ -160,8 +163,8 @@ def run_job(job: Job) -> Row:
     return Row(architecture=job.architecture, task=job.task, backend=backend, seconds=seconds, **outcome)
 
 
-def check_model(resolved: Resolved, folder: Path) -> tuple[Check, ...]:
-    """Export a tiny model or component into a folder, and return all that was seen of it.
+def check_model(resolved: Resolved, folder: Path) -> tuple[tuple[Check, ...], dict[str, JsonValue]]:
+    """Export a tiny model or component into a folder; return all outcomes, and what the backend saw.
 
     Raises:
         NeuronCatalogError: if it cannot be exported.
@@ -173,7 +176,7 @@ def check_model(resolved: Resolved, folder: Path) -> tuple[Check, ...]:
         written = check_generation(built, draft, resolved, folder)
         outcomes = (*outcomes, waived(written, built.plan))
     stale = _stale_waivers(built, outcomes)
-    return (*outcomes, negative_control(draft, resolved), *stale)
+    return (*outcomes, negative_control(draft, resolved), *stale), built.observed
 
 
 def _resolved(job: Job, catalog: Catalog) -> Resolved:

@@ -11,11 +11,14 @@ from typing import cast
 from packaging.version import Version
 
 from neuron_catalog.errors import RequestError, nearest
-from neuron_catalog.exporting.backends import torchscript
+from neuron_catalog.exporting.backends import torchscript, xla
 from neuron_catalog.exporting.backends.protocol import Backend
 from neuron_catalog.manifest import Manifest
 
-BACKENDS: dict[str, Backend] = {"torchscript": cast("Backend", torchscript)}
+BACKENDS: dict[str, Backend] = {
+    "torchscript": cast("Backend", torchscript),
+    "xla": cast("Backend", xla),
+}
 """Name → module, the preferred one first."""
 
 

@@ -71,6 +71,8 @@ class Backend(Protocol):
     """Where the graph runs, for people."""
     TIER: Tier
     """What a passed selftest with this backend proves."""
+    ROUNDING_FACTOR: float
+    """How much further than usual its kernels may differ from torch's own."""
     ABSOLUTE_BOUND: bool
     """Whether a difference up to the plan's atol is accepted too, as on devices of lower precision."""
 

@@ -22,6 +22,7 @@ from neuron_catalog.models.sources import quiet_transformers
 FILE_NAME = "model.pt"
 DEVICE = "CPU"
 TIER: Tier = "traced"
+ROUNDING_FACTOR = 1.0
 ABSOLUTE_BOUND = False
 
 NEUTRAL: dict[str, tuple[JsonValue, ...]] = {

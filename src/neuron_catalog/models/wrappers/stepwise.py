@@ -68,7 +68,7 @@ def positions_of(mask: Tensor) -> Tensor:
 
 def last_position(mask: Tensor) -> Tensor:
     """Return the last column in which a mask [rows, length] has a one, of shape [1]."""
-    return (mask * torch.arange(mask.shape[1], device=mask.device)).amax().reshape(1)
+    return (mask * torch.arange(mask.shape[1], device=mask.device)).amax((0, 1)).reshape(1)
 
 
 def _sized(shape: tuple[int, ...], rows: int, length: int | None) -> tuple[int, ...]:

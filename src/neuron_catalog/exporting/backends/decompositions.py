@@ -1,0 +1,266 @@
+"""Operators that XLA does not have, or whose results have sizes that depend on values, written out.
+
+What a model computes stays the same; the checks compare it with the model as it is written. Some come from
+torch's own table of decompositions. Sizes that depend on values are fixed to those of the example inputs; the
+checks use others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._decomp import get_decompositions
+
+Operator = Any
+aten = torch.ops.aten
+
+FROM_TORCH = (
+    aten._adaptive_avg_pool2d,
+    aten.grid_sampler_2d,
+    aten.im2col,
+    aten.upsample_bicubic2d,
+    aten.upsample_bilinear2d,
+    aten.upsample_linear1d,
+    aten.upsample_nearest1d,
+    aten.upsample_nearest3d,
+    aten.upsample_trilinear3d,
+)
+"""Operators that torch itself writes out."""
+
+
+@cache
+def decompositions() -> dict[Operator, Callable[..., Any]]:
+    """Return operator → what computes the same, or `NotImplemented` where XLA's own is right."""
+    own: dict[Operator, Callable[..., Any]] = {
+        aten.add.Tensor: _of_one_type(aten.add.Tensor),
+        aten.mul.Tensor: _of_one_type(aten.mul.Tensor),
+        aten.sub.Tensor: _of_one_type(aten.sub.Tensor),
+        aten._weight_norm_interface.default: _weight_norm,
+        aten.avg_pool2d.default: _avg_pool2d,
+        aten.bucketize.Tensor: _bucketize,
+        aten.unfold.default: _unfold,
+        aten.unfold_copy.default: _unfold,
+        aten._upsample_bilinear2d_aa.default: _resized,
+        aten._embedding_bag.default: _embedding_bag,
+        aten.col2im.default: _col2im,
+        aten.cummin.default: _cummin,
+        aten.isin.Tensor_Tensor: _isin,
+        aten.linalg_solve_triangular.default: _solve_triangular,
+        aten.searchsorted.Tensor: _searchsorted,
+        aten.masked_scatter.default: _masked_scatter,
+        aten.masked_scatter_.default: lambda value, *more: value.copy_(_masked_scatter(value, *more)),
+    }
+    return {**get_decompositions(FROM_TORCH), **own}
+
+
+def _of_one_type(operator: Operator) -> Callable[..., Any]:
+    """Convert integers to a common type first: XLA's own conversion of int32 to int64 is refused by XLA."""
+
+    def apply(left: Any, right: Any, **more: Any) -> Any:
+        both = isinstance(left, Tensor) and isinstance(right, Tensor) and left.dtype != right.dtype
+        if not both or left.is_floating_point() or right.is_floating_point():
+            return NotImplemented
+        common = torch.result_type(left, right)
+        return operator(left.to(common), right.to(common), **more)
+
+    return apply
+
+
+def einsum(equation: str, *operands: Any) -> Tensor:
+    """`torch.einsum` in products of matrices; torch-xla has its own, of which no mode is told."""
+    given = operands[0] if len(operands) == 1 and isinstance(operands[0], Sequence) else operands
+    result: Tensor = aten.einsum.default.decompose(equation, list(given))
+    return result
+
+
+def _weight_norm(direction: Tensor, length: Tensor, dim: int = 0) -> tuple[Tensor, Tensor]:
+    """w = g v / |v|, and |v|."""
+    norm = torch.norm_except_dim(direction, 2, dim)
+    return direction * (length / norm), norm
+
+
+def _bucketize(value: Tensor, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
+    """Count the boundaries below each value."""
+    wide = value.unsqueeze(-1)
+    below = boundaries <= wide if right else boundaries < wide
+    return below.sum(-1).to(torch.int32 if out_int32 else torch.int64)
+
+
+def _avg_pool2d(
+    value: Tensor,
+    kernel: Sequence[int],
+    _: Any = (),
+    padding: Any = (0,),
+    ceil_mode: bool = False,
+    *more: Any,
+) -> Any:
+    """Take the mean of the whole image where the window is larger, for which XLA gives an empty result."""
+    larger = kernel[0] >= value.shape[-2] and kernel[-1] >= value.shape[-1]
+    if more or any(padding) or not (ceil_mode and larger):
+        return NotImplemented
+    return value.mean((-2, -1), keepdim=True)
+
+
+def _resized(value: Tensor, size: Sequence[int], align: bool, *scales: float | None) -> Tensor:
+    """Resize an image by a product for its rows and one for its columns: it is linear in both."""
+    whole = (*scales, None, None)
+    rows = _weights(value.shape[-2], size[0], align, whole[0])
+    columns = _weights(value.shape[-1], size[1], align, whole[1])
+    resized: Tensor = rows.to(value) @ value @ columns.to(value).T
+    return resized
+
+
+def _weights(before: int, after: int, align: bool, scale: float | None) -> Tensor:
+    """Return the share [after, before] of each row in each row of the resized image."""
+    rows = torch.eye(before).reshape(before, 1, before, 1).expand(-1, -1, -1, 2)  # torch 2.13 errs with 1
+    shares: Tensor = aten._upsample_bilinear2d_aa(rows, [after, 2], align, scale, None)
+    return shares[:, 0, :, 0].T
+
+
+def _solve_triangular(
+    factor: Tensor, value: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
+) -> Tensor:
+    """Solve `factor @ x = value` by products of matrices.
+
+    D + N with a diagonal D and a strictly triangular N is D (I + M). Since M is nilpotent, the inverse of
+    I + M is the product of all I + (-M)^(2^k) for 2^k below its size.
+    """
+    if not left:
+        turned = _solve_triangular(factor.mT, value.mT, upper=not upper, unitriangular=unitriangular)
+        turned_back: Tensor = turned.mT
+        return turned_back
+    size = factor.shape[-1]
+    strict = factor.triu(1) if upper else factor.tril(-1)
+    power, solved = -strict, value
+    if not unitriangular:
+        diagonal = factor.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
+        power, solved = power / diagonal, value / diagonal
+    reached = 1
+    while reached < size:
+        solved = solved + power @ solved
+        power, reached = power @ power, 2 * reached
+    return solved
+
+
+def _searchsorted(ordered: Tensor, value: Tensor, *, right: bool = False, **more: Any) -> Any:
+    """Count the entries of each ordered row below each value."""
+    if more.get("sorter") is not None or more.get("side") == "right":
+        return NotImplemented
+    whole, wide = ordered.unsqueeze(-2), value.unsqueeze(-1)
+    below = whole <= wide if right else whole < wide
+    return below.sum(-1).to(torch.int32 if more.get("out_int32") else torch.int64)
+
+
+def _embedding_bag(weight: Tensor, indices: Tensor, offsets: Tensor, *how: Any) -> Any:
+    """Sum the rows of each bag, as a product with the matrix that tells which row is in which."""
+    given: tuple[Any, ...] = (*how, *(False, 0, False, None, False, -1)[len(how) :])
+    _, mode, _, scales, last, _ = given
+    if mode != 0 or last:
+        return NotImplemented
+    rows = weight[indices]
+    rows = rows if scales is None else rows * scales.unsqueeze(-1)
+    place = torch.arange(len(indices), device=indices.device).unsqueeze(0)
+    begins = (place >= offsets.unsqueeze(1)).to(rows.dtype)  # 1 from the begin of each bag on
+    inside = begins - torch.cat([begins[1:], torch.zeros_like(begins[:1])])
+    return inside @ rows, offsets, offsets, offsets
+
+
+def _col2im(value: Tensor, size: Sequence[int], kernel: Sequence[int], *how: Sequence[int]) -> Tensor:
+    """Put windows back to their places and sum what overlaps: a transposed convolution with units."""
+    dilation, padding, stride = how
+    spans = [s + 2 * p - d * (k - 1) - 1 for s, p, d, k in zip(size, padding, dilation, kernel, strict=True)]
+    counts = [span // step + 1 for span, step in zip(spans, stride, strict=True)]
+    area = kernel[0] * kernel[1]
+    units = torch.eye(area, dtype=value.dtype).reshape(area, 1, *kernel)
+    windows = value.reshape(-1, area, *counts)
+    beyond = [span % step for span, step in zip(spans, stride, strict=True)]
+    folded = torch.conv_transpose2d(windows, units.to(value), None, stride, padding, beyond, 1, dilation)
+    return folded.reshape(*value.shape[:-2], -1, *size)
+
+
+def _cummin(value: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """The least of all up to each place, and where it stands last."""
+    rows = value.movedim(dim, -1)
+    place = torch.arange(rows.shape[-1], device=value.device)
+    before = place.unsqueeze(0) <= place.unsqueeze(1)
+    highest = torch.iinfo if not value.is_floating_point() else torch.finfo
+    least = torch.where(before, rows.unsqueeze(-2), highest(value.dtype).max).amin(-1)
+    found = before & (rows.unsqueeze(-2) == least.unsqueeze(-1))
+    last = torch.where(found, place, 0).amax(-1)
+    return least.movedim(-1, dim), last.movedim(-1, dim)
+
+
+def _isin(value: Tensor, among: Tensor, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+    """Compare each value with all."""
+    del assume_unique
+    found = (value.unsqueeze(-1) == among.flatten()).any(-1)
+    return ~found if invert else found
+
+
+def _unfold(value: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """Take a window of `size` entries every `step` entries; windows stand last."""
+    dimension %= value.dim()
+    count = (value.shape[dimension] - size) // step + 1
+    begins = torch.arange(count, device=value.device).unsqueeze(1) * step
+    place = (begins + torch.arange(size, device=value.device)).flatten()
+    taken = value.index_select(dimension, place)
+    shape = (*value.shape[:dimension], count, size, *value.shape[dimension + 1 :])
+    return taken.reshape(shape).movedim(dimension + 1, -1)
+
+
+def _masked_scatter(value: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """Take the next entry of `source` wherever the mask is true."""
+    value, mask = torch.broadcast_tensors(value, mask)  # type: ignore[no-untyped-call]
+    number = (mask.flatten().to(torch.int64).cumsum(0) - 1).clamp(0, source.numel() - 1)
+    taken = source.flatten().index_select(0, number).reshape(value.shape)
+    return torch.where(mask, taken, value)
+
+
+def selected(mask: Tensor, count: int) -> Tensor:
+    """Return where a mask, taken flat, is true for the first, second … of `count` times."""
+    passed = mask.flatten().to(torch.int64).cumsum(0)
+    wanted = torch.arange(count, device=mask.device).unsqueeze(1)
+    return (passed.unsqueeze(0) <= wanted).to(torch.int64).sum(1).clamp(max=mask.numel() - 1)
+
+
+def nonzero(value: Tensor, found: Tensor) -> Tensor:
+    """`torch.nonzero`, of as many rows as `found` has."""
+    place = selected(value != 0, len(found))
+    columns = []
+    for size in reversed(value.shape):
+        columns.append(place % size)
+        place = place // size
+    return torch.stack(columns[::-1], 1)
+
+
+def masked_select(value: Tensor, mask: Tensor, found: Tensor) -> Tensor:
+    """`torch.masked_select`, of as many entries as `found` has."""
+    value, mask = torch.broadcast_tensors(value, mask)  # type: ignore[no-untyped-call]
+    return value.flatten().index_select(0, selected(mask, len(found)))
+
+
+def repeat_interleave(repeats: Tensor, found: Tensor) -> Tensor:
+    """The rows that `torch.repeat_interleave` takes, as many as `found` has."""
+    ends = repeats.cumsum(0).unsqueeze(0)
+    return (ends <= torch.arange(len(found), device=repeats.device).unsqueeze(1)).to(torch.int64).sum(1)
+
+
+def places(indices: Sequence[Tensor | None], values: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Return the indices of an indexing with integers in place of masks; `values` are theirs."""
+    given: list[Tensor | None] = []
+    for index, value in zip(indices, values, strict=True):
+        if index is None or value is None or index.dtype not in (torch.bool, torch.uint8):
+            given.append(index)
+        else:
+            given.extend(nonzero(index, value.nonzero()).unbind(1))
+    return given
+
+
+def put(value: Tensor, mask: Tensor, new: Tensor) -> Tensor:
+    """Return a tensor with other values where the mask is true, one after the other or all the same."""
+    wide = mask.reshape(*mask.shape, *[1] * (value.dim() - mask.dim())).expand(value.shape)
+    return torch.where(wide, new, value) if new.numel() == 1 else _masked_scatter(value, wide, new)
