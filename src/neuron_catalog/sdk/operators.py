@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from neuron_catalog.sdk.records import Fact, Items, Source, Text, read_facts
 
@@ -140,7 +140,7 @@ class Operators(Fact):
 @cache
 def operators() -> Operators:
     """Return what `operators.yaml` says."""
-    return read_facts("operators", Operators)
+    return read_facts("operators", TypeAdapter(Operators))
 
 
 @lru_cache(maxsize=4096)

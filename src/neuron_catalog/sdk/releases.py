@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Annotated
 
 from packaging.version import InvalidVersion, Version
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from neuron_catalog.sdk.records import Fact, Items, Source, Text, keyed, read_facts
 
@@ -142,4 +142,4 @@ def _having(package: str) -> list[Release]:
 
 @cache
 def _facts() -> _Facts:
-    return read_facts("releases", _Facts)
+    return read_facts("releases", TypeAdapter(_Facts))
