@@ -78,6 +78,11 @@ def test_other_versions_belong_to_no_sdk(package, version):
     assert found is None or re.match(r"\s*v?2|\s*v?3", version)
 
 
+def test_versions_are_compared_as_pip_does():
+    assert release_of("neuronx-cc", "2.26.6360").sdk == "2.31.0"
+    assert release_of("neuronx-cc", "2.26.6360.0.dev1") is None
+
+
 def test_a_package_of_others_is_a_mistake():
     with pytest.raises(KeyError):
         release_of("torch", "2.9.0")

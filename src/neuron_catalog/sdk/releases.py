@@ -123,7 +123,7 @@ def release_of(package: str, version: str) -> Release | None:
     except InvalidVersion:
         return None
     for release in having:
-        if wanted.public in release.versions(package):
+        if Version(wanted.public) in map(Version, release.versions(package)):
             return release
     if package != TORCH_NEURONX:
         return None
