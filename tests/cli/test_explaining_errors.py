@@ -37,6 +37,12 @@ def test_an_unknown_code_is_refused_with_the_nearest_ones(run):
     assert "docs/neuron-compiler-errors.md" in err
 
 
+def test_a_code_of_the_compiler_itself_is_no_model(run):
+    code, out, err = run("explain", "NCC_IBIR229")
+    assert (code, out) == (4, "")
+    assert "No error IBIR229 of the compiler is documented" in err
+
+
 def test_a_folder_by_the_name_of_a_code_is_a_model(run, tmp_path):
     (tmp_path / "EVRF031").mkdir()
     code, out, err = run("explain", "EVRF031")

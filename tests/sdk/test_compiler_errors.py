@@ -78,8 +78,18 @@ def test_a_code_is_known_in_the_spellings_of_logs_and_pages(word):
     assert code_in(word) == "EVRF031"
 
 
+@pytest.mark.parametrize("word", ["NCC_IBIR229", "IBIR229", "NCC_CFG015", "EVRF999"])
+def test_codes_without_a_page_are_codes_too(word):
+    assert code_in(word) == word.removeprefix("NCC_")
+    assert code_in(word) not in ERRORS
+
+
+def test_no_architecture_is_taken_for_a_code(catalog):
+    assert not [name for name in catalog.architectures if code_in(name)]
+
+
 @pytest.mark.parametrize(
-    "word", ["", "esm", "EVRF31", "EVRF0311", "IVRF031", "a EVRF031", "NCC_", "EVRF031\n"]
+    "word", ["", "esm", "EVRF31", "EVRF0311", "XVRF031", "a EVRF031", "NCC_", "EVRF031\n"]
 )
 def test_other_words_are_no_codes(word):
     assert code_in(word) == ""
@@ -135,18 +145,24 @@ def test_megabytes_of_log_are_searched(filling):
     assert [each.code for each in found_in(filling * 1_000_000 + " EVRF056")] == ["EVRF056"]
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), max_size=30))
+LINES = st.tuples(
+    st.text(max_size=9), st.sampled_from(["", "Error", "NCC_", "ncc_", "\x1b[31m"]), st.text(max_size=9)
+)
+
+
+@given(st.lists(LINES.map("".join), max_size=12))
 def test_lines_about_errors_are_the_last_ones_of_the_log(lines):
     log = "\n".join(lines)
     told = error_lines(log, most=3)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", log)
-    expected = [line.strip() for line in plain.splitlines() if "error" in line.casefold()]
+    said = [line.strip() for line in plain.splitlines()]
+    expected = [line for line in said if "error" in line.casefold() or "NCC_" in line]
     assert list(told) == expected[-3:]
 
 
 def test_a_line_about_an_error_may_be_spelt_in_any_way_and_is_cut():
-    log = "fine\nERROR: a\n RuntimeError: b\n[error] c\nfine\n" + "error" * 1000
+    log = "fine\nERROR: a\n RuntimeError: b\n[error] c\n[NCC_EVRF029] d\nfine\n" + "error" * 1000
     *short, cut = error_lines(log)
-    assert short == ["ERROR: a", "RuntimeError: b", "[error] c"]
+    assert short == ["ERROR: a", "RuntimeError: b", "[error] c", "[NCC_EVRF029] d"]
     assert len(cut) == LONGEST + 1
     assert len(error_lines("error\n" * 50)) == 10

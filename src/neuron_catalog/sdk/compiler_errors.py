@@ -14,7 +14,9 @@ from pydantic import Field, TypeAdapter
 from neuron_catalog.sdk.records import Fact, Items, Source, Text, keyed, read_facts
 
 CODE = r"E[A-Z]{3}[0-9]{3}"
-"""What a code looks like. Codes that begin with another letter are no mistakes of a model."""
+"""What a documented code looks like. Logs have others too, which no page explains."""
+
+ANY_CODE = re.compile(r"NCC_([A-Z]{3,5}[0-9]{3})|([EI][A-Z]{3}[0-9]{3})")
 
 MENTIONED = re.compile(rf"(?<![A-Za-z0-9_])(?:NCC_)?({CODE})(?![A-Za-z0-9_])")
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
@@ -45,8 +47,8 @@ def compiler_errors() -> Mapping[str, CompilerError]:
 
 def code_in(word: str) -> str:
     """Return the code that a word is, such as `EVRF031` for `ncc_evrf031`; an empty string if it is none."""
-    matched = MENTIONED.fullmatch(word.upper())
-    return matched[1] if matched else ""
+    matched = ANY_CODE.fullmatch(word.upper())
+    return matched[1] or matched[2] if matched else ""
 
 
 def found_in(log: str) -> tuple[CompilerError, ...]:
@@ -57,9 +59,9 @@ def found_in(log: str) -> tuple[CompilerError, ...]:
 
 
 def error_lines(log: str, *, most: int = 10) -> tuple[str, ...]:
-    """Return the last lines of a log that tell of an error, without colours and no longer than a few rows."""
+    """Return the last lines of a log with an error or a code, without colours and not too long."""
     lines = (line.strip() for line in ESCAPE.sub("", log).splitlines())
-    told = deque((line for line in lines if "error" in line.casefold()), maxlen=most)
+    told = deque((each for each in lines if "error" in each.casefold() or "NCC_" in each), maxlen=most)
     return tuple(line if len(line) <= LONGEST else f"{line[:LONGEST]}…" for line in told)
 
 
