@@ -45,6 +45,7 @@ lint: $(READY)
 	$(BIN)/python tools/generate_runtime_classes.py --check
 	$(BIN)/python tools/generate_pages.py --check
 	$(BIN)/python tools/generate_code_pages.py --check
+	$(BIN)/python tools/generate_neuron_pages.py --check
 	$(BIN)/neuron-catalog check
 
 types: $(READY)
@@ -83,6 +84,7 @@ matrix: $(READY)
 pages: $(READY)
 	$(BIN)/python tools/generate_pages.py
 	$(BIN)/python tools/generate_code_pages.py
+	$(BIN)/python tools/generate_neuron_pages.py
 
 clean:
 	rm -rf $(VENV) build dist

@@ -26,6 +26,9 @@ def test_wheel_brings_the_whole_catalog_and_works_without_the_checkout(tmp_path)
         "catalog = load_catalog()\n"
         "assert shipped_folder().name == '_catalog', shipped_folder()\n"
         "assert catalog.check() == ()\n"
+        "from neuron_catalog.sdk import compiler_errors, operators, releases\n"
+        "assert compiler_errors.__file__.startswith(sys.path[0]), compiler_errors.__file__\n"
+        "assert compiler_errors.compiler_errors() and operators.operators() and releases.releases()\n"
         "print(*catalog.architectures)"
     )
     command = [sys.executable, "-c", script]

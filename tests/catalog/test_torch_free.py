@@ -33,6 +33,7 @@ LINES = {
     "list-tasks esm": "batch_size, sequence_length",
     "show esm": "checkpoint: facebook/esm2_t6_8M_UR50D",
     "check": "checked: no problems.",
+    "explain EVRF031": "--sequence_length",
     "--help": "Usage:",
     "export --help": "--task",
     "--version": "neuron-catalog 0",

@@ -1,4 +1,4 @@
-"""Commands that write catalog files and say what is missing: new, explain, outdated."""
+"""Commands that write catalog files and say what is missing or wrong: new, explain, outdated."""
 
 from __future__ import annotations
 
@@ -10,14 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuron_catalog.cli.context import Json, catalog_of, print_columns, print_json
-from neuron_catalog.cli.printing import progress, say
-from neuron_catalog.errors import RequestError, VerificationError
+from neuron_catalog.cli.printing import print_compiler_error, progress, say
+from neuron_catalog.errors import RequestError, UsageError, VerificationError, nearest
 
 if TYPE_CHECKING:
     from neuron_catalog.authoring.author import Authored
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL_TYPE|HUB_ID|FOLDER", help="A model type, or a checkpoint of one.")
+]
+Explained = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MODEL_TYPE|HUB_ID|FOLDER|CODE",
+        help="A model type, a checkpoint of one, or an error code of the compiler neuronx-cc.",
+    ),
+]
+Log = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Explain the errors in a log of the compiler instead.")
 ]
 STEPS = 3
 """About how many steps a draft takes."""
@@ -64,8 +74,23 @@ def new(
         raise VerificationError("\n".join(map(str, findings)), "This is a bug in `new`; correct the file.")
 
 
-def explain(context: typer.Context, model: Model, as_json: Json = False) -> None:
-    """Say whether a model is supported: tasks, axes, evidence; or what is missing."""
+def explain(
+    context: typer.Context, subject: Explained = None, log: Log = None, as_json: Json = False
+) -> None:
+    """Say whether a model is supported, or what is missing; or what an error of the compiler means."""
+    from neuron_catalog.sdk.compiler_errors import code_in
+
+    if (subject is None) == (log is None):
+        raise UsageError("explain takes a model, an error code of the compiler, or --log FILE: one of them.")
+    if log is not None:
+        _explain_log(log, as_json)
+    elif subject is not None and (code := code_in(subject)) and not Path(subject).exists():
+        _explain_code(code, as_json)
+    elif subject is not None:
+        _explain_model(context, subject, as_json)
+
+
+def _explain_model(context: typer.Context, model: str, as_json: bool) -> None:
     from neuron_catalog.authoring.explanation import explanation
 
     found = explanation(model, catalog_of(context))
@@ -74,6 +99,42 @@ def explain(context: typer.Context, model: Model, as_json: Json = False) -> None
         return
     for line in found["lines"]:
         say(line)
+
+
+def _explain_code(code: str, as_json: bool) -> None:
+    from neuron_catalog.sdk.compiler_errors import compiler_errors
+
+    errors = compiler_errors()
+    if code not in errors:
+        raise RequestError(
+            f"No error {code} of the compiler is documented; {nearest(code, errors)}",
+            "docs/neuron-compiler-errors.md lists all of them.",
+        )
+    if as_json:
+        print_json(errors[code].model_dump())
+    else:
+        print_compiler_error(errors[code])
+
+
+def _explain_log(log: Path, as_json: bool) -> None:
+    from neuron_catalog.sdk.compiler_errors import error_lines, found_in
+
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise RequestError(f"{log} cannot be read: {error.strerror}.", "Check its name.") from error
+    found = found_in(text)
+    lines = () if found else error_lines(text)
+    if as_json:
+        print_json({"log": str(log), "errors": [each.model_dump() for each in found], "lines": lines})
+        return
+    for each in found:
+        print_compiler_error(each)
+    if not found:
+        say(f"{log} mentions no documented error of the compiler.")
+        say("Its last lines about an error:" if lines else "Nor does a line of it tell of an error.")
+    for line in lines:
+        say(f"  {line}")
 
 
 def outdated(

@@ -14,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from neuron_catalog.manifest import AxisFit, Check, Manifest, Plan
     from neuron_catalog.proving.selftest import Row
+    from neuron_catalog.sdk.compiler_errors import CompilerError
 
 MARKS = {"passed": "✓", "failed": "✗", "not_run": "–", "deviates": "!"}
 
@@ -166,3 +167,11 @@ def row_lines(row: Row) -> list[str]:
     mark = MARKS["not_run" if row.not_run else "passed" if row.passed else "failed"]
     title = f"[{mark}] {row.architecture} {row.task} {row.backend} {row.seconds:.1f} s{note}"
     return [title, *(f"      {line}" for line in row.complaint.splitlines())]
+
+
+def print_compiler_error(error: CompilerError) -> None:
+    """Print what an error of the compiler means, what to do about it, and where it is documented."""
+    say(f"{error.code}: {error.title}")
+    say(f"  {error.means}")
+    say(f"  Fix: {error.remedy}")
+    say(f"  Source: aws-neuron/aws-neuron-sdk, {error.source}")

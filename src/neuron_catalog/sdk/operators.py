@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from neuron_catalog.sdk.records import Fact, Items, Source, Text, read_facts
 
@@ -68,6 +68,18 @@ class CustomCalls(Fact):
     source: Source
 
 
+Code = Annotated[str, Field(pattern=r"^(E[A-Z]{3}\d{3})?$")]
+"""An error of the compiler, or an empty string."""
+
+
+class Refusal(Fact):
+    """Why the compiler refuses something."""
+
+    reason: Text
+    code: Code
+    source: Source
+
+
 class Rule(Fact):
     """What is said of some instructions, whatever the lists say of their opcode."""
 
@@ -83,7 +95,7 @@ class Rule(Fact):
     """Whether it is about shapes without fixed sizes."""
     verdict: Literal["unknown", "refused"]
     reason: Text
-    code: str = Field(default="", pattern=r"^(E[A-Z]{3}\d{3})?$")
+    code: Code = ""
     source: Source
 
     @model_validator(mode="after")
@@ -115,6 +127,7 @@ class Operators(Fact):
     operators: OperatorList
     elsewhere: Items[Mention]
     custom_calls: Items[CustomCalls]
+    other_custom_calls: Refusal
     rules: Items[Rule]
     """The first that fits decides."""
 
@@ -140,7 +153,7 @@ class Operators(Fact):
 @cache
 def operators() -> Operators:
     """Return what `operators.yaml` says."""
-    return read_facts("operators", Operators)
+    return read_facts("operators", TypeAdapter(Operators))
 
 
 @lru_cache(maxsize=4096)
@@ -156,17 +169,17 @@ def judge(instruction: Instruction) -> Judgement:
         if rule.fits(instruction):
             return Judgement(rule.verdict, _with_code(rule.reason, rule.code), rule.code, rule.source)
     if instruction.target:
-        return _of_custom_call(instruction.target, said.targets)
+        return _of_custom_call(instruction.target, said)
     if judgement := said.documented.get(instruction.opcode):
         return judgement
     return Judgement("unknown", "no document tells whether it is supported")
 
 
-def _of_custom_call(target: str, known: dict[str, str]) -> Judgement:
-    if target in known:
-        return Judgement("documented", "a custom call that the compiler knows", source=known[target])
-    page = known["AwsNeuronErf"]
-    return Judgement("refused", "a custom call that the compiler does not know (EVRF015)", "EVRF015", page)
+def _of_custom_call(target: str, said: Operators) -> Judgement:
+    if source := said.targets.get(target):
+        return Judgement("documented", "a custom call that the compiler knows", source=source)
+    other = said.other_custom_calls
+    return Judgement("refused", _with_code(other.reason, other.code), other.code, other.source)
 
 
 def _with_code(reason: str, code: str) -> str:

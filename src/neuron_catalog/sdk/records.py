@@ -41,11 +41,11 @@ def path_of(name: str) -> Path:
     return Path(__file__).with_name(f"{name}.yaml")
 
 
-def read_facts(name: str, kind: type[T]) -> T:
+def read_facts(name: str, kind: TypeAdapter[T]) -> T:
     """Read a file of facts as an object of a kind.
 
     Raises:
         pydantic.ValidationError: if it says what the kind does not allow; a test reads each file.
     """
     said = yaml.load(path_of(name).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    return TypeAdapter(kind).validate_python(said)
+    return kind.validate_python(said)

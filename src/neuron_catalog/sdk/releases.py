@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Annotated
 
 from packaging.version import InvalidVersion, Version
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from neuron_catalog.sdk.records import Fact, Items, Source, Text, keyed, read_facts
 
@@ -123,7 +123,7 @@ def release_of(package: str, version: str) -> Release | None:
     except InvalidVersion:
         return None
     for release in having:
-        if wanted.public in release.versions(package):
+        if Version(wanted.public) in map(Version, release.versions(package)):
             return release
     if package != TORCH_NEURONX:
         return None
@@ -142,4 +142,4 @@ def _having(package: str) -> list[Release]:
 
 @cache
 def _facts() -> _Facts:
-    return read_facts("releases", _Facts)
+    return read_facts("releases", TypeAdapter(_Facts))
