@@ -42,7 +42,7 @@ def test_a_component_has_no_task_and_needs_no_auto_class(catalog):
     made = plan(catalog, "unet", configs.UNET)
     assert (made.architecture, made.task, made.runtime_class) == ("unet", "", "")
     assert (made.library, made.model_class) == ("diffusers", "UNet2DConditionModel")
-    assert made.compiler == {"model_type": "unet-inference"}
+    assert made.compiler == {"model_type": "unet-inference", "async_load": True, "lazy_load": True}
     assert made.atol == 1e-3
 
 

@@ -46,6 +46,8 @@ class Evidence(BaseModel):
     largest_scaled_difference: float
     """Largest difference in any output, as a share of the largest eager value."""
     seconds: float
+    compiler: dict[str, JsonValue] = {}
+    """What the compiler was passed, if there was one."""
     graphs: dict[str, JsonValue] = {}
     """Name of a graph → what the backend saw of it, such as the digest and the operators of its HLO."""
 
@@ -60,8 +62,9 @@ def key(task: str, backend: str, versions: Mapping[str, str]) -> Key:
     return task, backend, tuple(sorted(versions.items()))
 
 
-UNDECISIVE = {"summary", "checkpoint", "requires", "known_issues"}
-"""What a definition says without deciding what is run: prose, and the bounds of versions."""
+UNDECISIVE = {"summary", "checkpoint", "requires", "known_issues", "compiler"}
+"""What a definition says without deciding what is run: prose, the bounds of versions, and the facts for a
+compiler, which the runs that had one record by themselves."""
 
 
 def definition_digest(

@@ -90,7 +90,7 @@ def _bound(catalog: Catalog, selection: Selection, task: str, config: Any, choic
         atol=choices.atol or selection.atol or family.atol,
         atol_from_caller=choices.atol is not None,
         waivers=binding.waivers(),
-        compiler=dict(selection.compiler),
+        compiler={**family.compiler, **selection.compiler},
     )
 
 

@@ -25,6 +25,7 @@ from neuron_catalog.schema.tensors import Axis, FrozenMap, InputUse, List, NonEm
 from neuron_catalog.schema.words import (
     ArgumentName,
     ClassName,
+    CompilerFact,
     ComponentLibrary,
     ComponentWrapperName,
     Cure,
@@ -70,7 +71,7 @@ class Component(Strict):
     atol_reason: Sentence | None = None
     tiny: Tiny
     deviations: List[Deviation] = ()
-    compiler: FrozenMap[str, Scalar] = {}
+    compiler: FrozenMap[CompilerFact, Scalar] = {}
     """Facts for a backend's compiler, such as `model_type: unet-inference`."""
     requires: FrozenMap[str, VersionBound] = {}
     known_issues: List[KnownIssue] = ()

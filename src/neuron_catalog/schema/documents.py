@@ -26,6 +26,7 @@ from neuron_catalog.schema.words import (
     AttentionName,
     ClassName,
     ConfigPath,
+    CompilerFact,
     Cure,
     DimName,
     FamilyName,
@@ -91,6 +92,8 @@ class Family(Strict):
     """Task → its wrapper, if that is not the architecture's own."""
     atol: PositiveFloat
     """Largest absolute difference a device may show; `torchscript` is held to a tighter relative bound."""
+    compiler: FrozenMap[CompilerFact, Scalar] = {}
+    """Facts for a backend's compiler, where an architecture or component says nothing else."""
     for_components: bool = False
     """Whether components select from it, and no architecture does."""
 
@@ -172,7 +175,7 @@ class Architecture(Strict):
     atol_reason: Sentence | None = None
     tiny: Tiny
     deviations: List[Deviation] = ()
-    compiler: FrozenMap[str, Scalar] = {}
+    compiler: FrozenMap[CompilerFact, Scalar] = {}
     """Facts for a backend's compiler, such as `model_type: transformer`."""
     requires: FrozenMap[str, VersionBound] = {}
     known_issues: List[KnownIssue] = ()

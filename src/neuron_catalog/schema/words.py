@@ -90,6 +90,23 @@ Cure = Literal[
 ]
 """What tracing needs for this architecture, entered for one export and undone after it."""
 
+CompilerFact = Literal[
+    "model_type",
+    "auto_cast",
+    "auto_cast_type",
+    "optlevel",
+    "enable_saturate_infinity",
+    "enable_mixed_precision_accumulation",
+    "disable_mixed_precision_accumulation",
+    "enable_fast_context_switch",
+    "enable_fast_loading_neuron_binaries",
+    "fuse_softmax",
+    "async_load",
+    "lazy_load",
+]
+"""What a Neuron compiler should know of a model: options of neuronx-cc with underscores, then what
+torch-neuronx is told."""
+
 AttentionName = Literal["eager"]
 """How attention is computed, where the one that transformers chooses goes wrong."""
 
