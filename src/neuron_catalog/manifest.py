@@ -171,7 +171,12 @@ class Manifest(Inventory):
     def verified(self) -> bool:
         """Whether the checks of each graph were run, and none failed."""
         statuses = [{check.status for check in graph.checks} for graph in self.graphs]
-        return all("passed" in each and "failed" not in each for each in statuses)
+        return all("passed" in each and "failed" not in each for each in statuses) and self.was_run
+
+    @property
+    def was_run(self) -> bool:
+        """Whether the compiled graphs were run when they were made; there may have been no device."""
+        return all(c.status != "not_run" for g in self.graphs for c in g.checks if c.name == "signature")
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:

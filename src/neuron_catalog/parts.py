@@ -92,3 +92,9 @@ class Part(Record):
     def states(self) -> tuple[PartTensor, ...]:
         """The inputs that are updated: each is an output of the same name, shape and type, too."""
         return tuple(tensor for tensor in self.inputs if tensor.name.startswith(STATE))
+
+    @property
+    def state_places(self) -> tuple[tuple[int, int], ...]:
+        """For each state the number of the input, and of the output that is its new value."""
+        numbers = {tensor.name: number for number, tensor in enumerate(self.inputs)}
+        return tuple((numbers[state.name], self.outputs.index(state.name)) for state in self.states)

@@ -12,7 +12,7 @@ from neuron_catalog import ExportRequest, RequestError, VerificationError, expor
 from neuron_catalog.exporting import backends, exporter
 from neuron_catalog.exporting.backends import torchscript
 from neuron_catalog.exporting.build import build, live_subjects
-from neuron_catalog.exporting.exporter import silent
+from neuron_catalog.exporting.compiling import silent
 from neuron_catalog.exporting.fits import questions as questions_of_fits
 from neuron_catalog.exporting.questions import questions
 from neuron_catalog.exporting.recollection import Recollection, UnaskedError

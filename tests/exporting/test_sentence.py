@@ -14,7 +14,7 @@ from torch import nn
 
 from neuron_catalog import ExportRequest, RequestError, export, infer_task, load_artifact, validate_artifact
 from neuron_catalog.exporting.build import build, read_beside
-from neuron_catalog.exporting.exporter import silent
+from neuron_catalog.exporting.compiling import silent
 from neuron_catalog.exporting.request import resolve
 from neuron_catalog.exporting.validator import check_values
 from neuron_catalog.models.wrappers.sentence import SentenceWrapper

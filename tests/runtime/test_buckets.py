@@ -8,7 +8,7 @@ import torch
 
 from neuron_catalog import ExportRequest, Manifest, NeuronModelForMaskedLM, RequestError, export
 from neuron_catalog.exporting.build import build, read_beside
-from neuron_catalog.exporting.exporter import silent
+from neuron_catalog.exporting.compiling import silent
 from neuron_catalog.exporting.request import resolve
 from neuron_catalog.models.fills import make_inputs
 from neuron_catalog.models.fitting import resized

@@ -15,16 +15,9 @@ from transformers.utils import GENERATION_CONFIG_NAME
 
 from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.digests import record_file
-from neuron_catalog.exporting.build import (
-    Built,
-    Draft,
-    OnStep,
-    build,
-    draft_of,
-    live_subjects,
-    read_back,
-)
-from neuron_catalog.exporting.examination import examine, unexamined
+from neuron_catalog.exporting.build import Built, Draft, build, draft_of, live_subjects, read_back
+from neuron_catalog.exporting.compiling import OnStep, silent
+from neuron_catalog.exporting.examination import examine, examine_before, unexamined
 from neuron_catalog.exporting.publish import publication, require_free
 from neuron_catalog.exporting.rehearsal import rehearse
 from neuron_catalog.exporting.request import ExportRequest, Resolved, resolve
@@ -38,20 +31,22 @@ from neuron_catalog.manifest import (
 )
 from neuron_catalog.version import __version__
 
-NO_COMPILER = {
+COMPILER_KEYS = {
     "inline_weights_to_neff": True,
     "tensor_parallel_size": 1,
     "optlevel": None,
     "auto_cast": None,
     "auto_cast_type": None,
-    "instance_type": None,
 }
-"""Keys of optimum-neuron's `neuron` section for what a compiler was asked; no backend has one yet."""
+"""Keys of optimum-neuron's `neuron` section for what the compiler was asked → the value if it was not."""
 
 
 WORTH_COLLECTING = 2**25
 """Bytes of weights from which garbage is collected before the graph is read. It takes 0.17 s, nearly the time
 of a whole export of a tiny model. What the allocator keeps is used again: `malloc_trim` lowers no peak."""
+
+
+DISABLED = "--disable-validation was given"
 
 
 @dataclass(frozen=True)
@@ -60,10 +55,6 @@ class Exported:
 
     folder: Path
     manifest: Manifest
-
-
-def silent(step: str) -> None:
-    """Report no progress."""
 
 
 def export(request: ExportRequest, catalog: Catalog | None = None, on_step: OnStep = silent) -> Exported:
@@ -92,16 +83,39 @@ def export_into(
     target: Path, resolved: Resolved, validation: bool, on_step: OnStep, *, overwrite: bool = False
 ) -> Manifest:
     """Export into a folder, which is there whole or not at all; return the manifest."""
+    resolved.require_compilable()
     with publication(target, overwrite) as folder:
-        with TemporaryFile(dir=folder) as answers:  # without a name; closed before the files are recorded
-            draft = _drafted(resolved, validation, folder, answers, on_step)
-            if draft.source.weights_bytes >= WORTH_COLLECTING:
-                gc.collect()  # a module that was traced is part of circles
-            draft = read_back(draft, resolved, folder)
-            resolved.source.copy_preprocessing(folder)
-            graphs = _examined(draft, validation, folder, on_step)
+        if reason := resolved.backend.unable_to_run():
+            draft, graphs = _not_run_here(resolved, validation, folder, reason, on_step)
+        else:
+            draft, graphs = _run_here(resolved, validation, folder, on_step)
         on_step("Writing the artifact")
         return finish(draft, graphs, resolved, folder)
+
+
+def _run_here(
+    resolved: Resolved, validation: bool, folder: Path, on_step: OnStep
+) -> tuple[Draft, tuple[Graph, ...]]:
+    with TemporaryFile(dir=folder) as answers:  # without a name; closed before the files are recorded
+        draft = _drafted(resolved, validation, folder, answers, on_step)
+        if draft.source.weights_bytes >= WORTH_COLLECTING:
+            gc.collect()  # a module that was traced is part of circles
+        draft = read_back(draft, resolved, folder)
+        resolved.source.copy_preprocessing(folder)
+        return draft, _examined(draft, validation, folder, on_step)
+
+
+def _not_run_here(
+    resolved: Resolved, validation: bool, folder: Path, reason: str, on_step: OnStep
+) -> tuple[Draft, tuple[Graph, ...]]:
+    built = build(resolved, folder, on_step)
+    write_settings(built, resolved, folder)
+    resolved.source.copy_preprocessing(folder)
+    draft = draft_of(built, live_subjects(built, resolved), resolved.seed)
+    if not validation:
+        return draft, unexamined(draft.plans, DISABLED)
+    on_step("Checking what was compiled, on the CPU")
+    return draft, examine_before(draft.plans, draft.subjects, _sides(folder), reason)
 
 
 def _drafted(resolved: Resolved, validation: bool, folder: Path, answers: BinaryIO, on_step: OnStep) -> Draft:
@@ -138,7 +152,7 @@ def default_target(request: ExportRequest, plan: Plan) -> Path:
 
 def _examined(draft: Draft, validation: bool, folder: Path, on_step: OnStep) -> tuple[Graph, ...]:
     if not validation:
-        return unexamined(draft.plans, "--disable-validation was given")
+        return unexamined(draft.plans, DISABLED)
     on_step("Validating on fresh inputs")
     return examine(draft.plans, draft.subjects, _sides(folder))
 
@@ -178,13 +192,14 @@ def write_config(model: nn.Module, plan: Plan, resolved: Resolved, folder: Path)
     """Write config.json as transformers does, with a `neuron` section in optimum-neuron's keys."""
     config = config_of(model)
     config["neuron"] = {
-        "compiler_type": resolved.backend_name,
-        "compiler_version": resolved.backend.versions()["torch"],
+        "compiler_type": resolved.compiler_type,
+        "compiler_version": resolved.compiler_version,
         "task": plan.task,
         "model_type": plan.architecture,
         **{f"static_{axis}": size for axis, size in plan.axes.items()},
         "dynamic_batch_size": bool(plan.dynamic_axes),
-        **NO_COMPILER,
+        **{name: resolved.settings.asked.get(name, usual) for name, usual in COMPILER_KEYS.items()},
+        "instance_type": resolved.settings.asked.get("target"),
         "output_attentions": "output_attentions" in plan.options,
         "output_hidden_states": "output_hidden_states" in plan.options,
         "float_dtype": "fp32",

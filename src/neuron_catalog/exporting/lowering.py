@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from neuron_catalog.errors import RequestError
 from neuron_catalog.exporting.backends import xla
-from neuron_catalog.exporting.build import OnStep, prepare
+from neuron_catalog.exporting.compiling import OnStep, prepare
 from neuron_catalog.exporting.request import Resolved
 from neuron_catalog.models.cures import cured
 

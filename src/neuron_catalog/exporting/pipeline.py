@@ -18,8 +18,8 @@ from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.composition import AdapterRecord, Composition, PartRecord, PipelineSourceRecord
 from neuron_catalog.digests import record_file
 from neuron_catalog.errors import CompileError, RequestError, VerificationError
-from neuron_catalog.exporting.build import OnStep
-from neuron_catalog.exporting.exporter import export_into, silent
+from neuron_catalog.exporting.compiling import OnStep, silent
+from neuron_catalog.exporting.exporter import export_into
 from neuron_catalog.exporting.pipeline_request import (
     PipelineRequest,
     ResolvedPart,

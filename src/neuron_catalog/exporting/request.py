@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -20,6 +21,7 @@ from neuron_catalog.models.libraries import LIBRARIES, saved_with
 from neuron_catalog.models.sources import CheckpointSource, Source
 from neuron_catalog.models.support import require_packages, require_supported, require_wrapper, task_of
 from neuron_catalog.plan.plan import Choices, make_component_plan, make_plan
+from neuron_catalog.schema.documents import KnownIssue
 from neuron_catalog.schema.words import Library
 
 
@@ -101,6 +103,8 @@ class Resolved:
     seed: int
     compiler: Mapping[str, JsonValue] = field(default_factory=dict)
     """What the caller wants of the compiler."""
+    known_issues: tuple[str, ...] = ()
+    """What is known to be broken with this backend, in sentences."""
 
     @property
     def plan(self) -> Plan:
@@ -108,9 +112,34 @@ class Resolved:
         return self.plans[-1]
 
     @property
+    def compiler_type(self) -> str:
+        """What config.json calls the compiler: Neuron's by its own name, as optimum-neuron does."""
+        return "neuronx-cc" if "neuronx-cc" in self.backend.versions() else self.backend_name
+
+    @property
+    def compiler_version(self) -> str:
+        """The version of the compiler, or of torch if it is one of its own."""
+        versions = self.backend.versions()
+        return versions.get("neuronx-cc", versions["torch"])
+
+    def require_compilable(self) -> None:
+        """Make sure that the compiler can be told all that it must know.
+
+        Raises:
+            RequestError: naming the option that is missing.
+        """
+        _ = self.settings
+
+    @cached_property
     def settings(self) -> Settings:
-        """What the compiler is told."""
-        return Settings(self.compiler, self.plan.compiler)
+        """What the compiler is told.
+
+        Raises:
+            RequestError: if an option is missing.
+        """
+        return Settings(
+            self.backend.completed(self.compiler), self.plan.compiler, bool(self.plan.dynamic_axes)
+        )
 
 
 def resolve(request: ExportRequest, catalog: Catalog) -> Resolved:
@@ -124,7 +153,8 @@ def resolve(request: ExportRequest, catalog: Catalog) -> Resolved:
     backend_name, backend = backend_for(request.backend, request.compiler)
     source, plans = (_tiny if request.model is None else _checkpoint)(request, catalog)
     _require_one_constant(plans)
-    return Resolved(plans, source, backend_name, backend, request.seed, request.compiler)
+    issues = known_issues(catalog.get(plans[-1].architecture).known_issues, backend_name)
+    return Resolved(plans, source, backend_name, backend, request.seed, request.compiler, issues)
 
 
 def resolve_component(name: str, catalog: Catalog, backend: str | None = None, seed: int = 0) -> Resolved:
@@ -142,6 +172,11 @@ def resolve_component(name: str, catalog: Catalog, backend: str | None = None, s
     return Resolved(
         (make_component_plan(catalog, name, source.config(), choices),), source, chosen, used, seed
     )
+
+
+def known_issues(issues: Iterable[KnownIssue], backend: str) -> tuple[str, ...]:
+    """Return what is known to be broken with a backend, in sentences."""
+    return tuple(f"{issue.effect} ({issue.ref})" for issue in issues if issue.backend in (backend, "all"))
 
 
 def backend_for(name: str | None, compiler: Mapping[str, JsonValue]) -> tuple[str, Backend]:

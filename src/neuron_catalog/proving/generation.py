@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from neuron_catalog.errors import NeuronCatalogError, first_line
-from neuron_catalog.exporting.build import LARGEST, Built, Draft
+from neuron_catalog.exporting.build import Built, Draft
+from neuron_catalog.exporting.compiling import LARGEST
 from neuron_catalog.exporting.exporter import finish, write_settings
 from neuron_catalog.exporting.fits import axis_fits
 from neuron_catalog.exporting.request import Resolved

@@ -68,6 +68,15 @@ class Journal:
             RequestError: if a name is unknown, or the file is not one of finished rows.
             CatalogError: if the file of an architecture is wrong.
         """
+        return [row for row in self.finished(names, backend) if row.passed]
+
+    def finished(self, names: Iterable[str], backend: str | None) -> list[Row]:
+        """Return the rows of these architectures that were run before, whether they passed or not.
+
+        Raises:
+            RequestError: if a name is unknown, or the file is not one of finished rows.
+            CatalogError: if the file of an architecture is wrong.
+        """
         wanted = {(name, task): None for name in names for task in self.catalog.rows(name)}
         backend_name, _ = choose(backend)
         last = {
@@ -77,7 +86,7 @@ class Journal:
             and (entry.row.architecture, entry.row.task) in wanted
             and entry.basis == self._basis(entry.row.architecture, backend_name)
         }
-        return [row for key in wanted if (row := last.get(key)) and row.passed]
+        return [row for key in wanted if (row := last.get(key))]
 
     def add(self, row: Row) -> None:
         """Append a finished row.

@@ -8,6 +8,7 @@ from importlib import metadata
 from neuron_catalog.catalog.evidence import Evidence, key, write_evidence
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.catalog.names import named_after
+from neuron_catalog.catalog.tiers import Tier
 from neuron_catalog.exporting.backends import BACKENDS
 from neuron_catalog.exporting.comparisons import RELATIVE_BOUND
 from neuron_catalog.proving.images import ALLOWED
@@ -36,7 +37,7 @@ def evidence_of(catalog: Catalog, row: Row) -> Evidence:
     return Evidence(
         task=row.task,
         backend=row.backend,
-        tier=BACKENDS[row.backend].TIER,
+        tier=tier_of(row),
         versions=versions_of(catalog, row.architecture, row.backend),
         date=row.date,
         definition=catalog.definition(row.architecture),
@@ -44,8 +45,15 @@ def evidence_of(catalog: Catalog, row: Row) -> Evidence:
         reasons={check.name: check.detail for check in row.checks if check.status == "not_run"},
         largest_scaled_difference=scaled_difference(row),
         seconds=round(row.seconds, 1),
+        compiler=row.compiler,
         graphs=row.observed,
     )
+
+
+def tier_of(row: Row) -> Tier:
+    """Return what a passed row proves: less than usual if its graph was compiled and could not be run."""
+    was_run = any(check.name in ("values", "image") and check.status != "not_run" for check in row.checks)
+    return BACKENDS[row.backend].TIER if was_run else "compiled"
 
 
 def versions_of(catalog: Catalog, architecture: str, backend: str) -> dict[str, str]:

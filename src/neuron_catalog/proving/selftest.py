@@ -19,8 +19,9 @@ from pydantic import Field, JsonValue, computed_field
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.errors import NeuronCatalogError, RequirementError, first_line
 from neuron_catalog.exporting.backends import choose
-from neuron_catalog.exporting.build import Built, Draft, build, read_beside
-from neuron_catalog.exporting.exporter import silent
+from neuron_catalog.exporting.build import Built, Draft, build, draft_of, live_subjects, read_beside
+from neuron_catalog.exporting.compiling import silent
+from neuron_catalog.exporting.examination import examine_before
 from neuron_catalog.exporting.request import ExportRequest, Resolved, resolve, resolve_component
 from neuron_catalog.exporting.validator import check_values, validate, waived
 from neuron_catalog.manifest import Check, Record
@@ -53,6 +54,8 @@ class Row(Record):
     checks: tuple[Check, ...] = ()
     observed: dict[str, JsonValue] = {}
     """Name of a graph → what the backend saw of it."""
+    compiler: dict[str, JsonValue] = {}
+    """What a compiler was passed, if it is one of its own."""
     error: str = ""
     not_run: str = ""
     seconds: float = 0.0
@@ -150,8 +153,7 @@ def run_job(job: Job) -> Row:
                 way = (job.architecture, job.task, job.seed, job.backend)
                 outcome = {"checks": check_pipeline(catalog, *way, Path(folder))}
             else:
-                checks, observed = check_model(_resolved(job, catalog), Path(folder))
-                outcome = {"checks": checks, "observed": observed}
+                outcome = check_model(_resolved(job, catalog), Path(folder))
     except RequirementError as error:
         outcome = {"not_run": error.cause}
     except NeuronCatalogError as error:
@@ -163,20 +165,33 @@ def run_job(job: Job) -> Row:
     return Row(architecture=job.architecture, task=job.task, backend=backend, seconds=seconds, **outcome)
 
 
-def check_model(resolved: Resolved, folder: Path) -> tuple[tuple[Check, ...], dict[str, JsonValue]]:
-    """Export a tiny model or component into a folder; return all outcomes, and what the backend saw.
+def check_model(resolved: Resolved, folder: Path) -> dict[str, Any]:
+    """Export a tiny model or component into a folder; return what a row tells of it.
 
     Raises:
         NeuronCatalogError: if it cannot be exported.
     """
+    resolved.require_compilable()
     built = build(resolved, folder, silent)
+    told: dict[str, Any] = {"observed": built.observed}
+    if resolved.backend.APART:
+        told["compiler"] = resolved.backend.arguments(resolved.settings)
+    if reason := resolved.backend.unable_to_run():
+        return {**told, "checks": _compiled_only(built, resolved, reason)}
     draft = read_beside(built, resolved, folder)
     outcomes = validate(draft.subject)
     if generates(built.plan):
         written = check_generation(built, draft, resolved, folder)
         outcomes = (*outcomes, waived(written, built.plan))
     stale = _stale_waivers(built, outcomes)
-    return (*outcomes, negative_control(draft, resolved), *stale), built.observed
+    return {**told, "checks": (*outcomes, negative_control(draft, resolved), *stale)}
+
+
+def _compiled_only(built: Built, resolved: Resolved, reason: str) -> tuple[Check, ...]:
+    """Return what can be said of a graph that was compiled for a device which is not here."""
+    draft = draft_of(built, live_subjects(built, resolved), resolved.seed)
+    (graph,) = examine_before(draft.plans, draft.subjects, ("right", "left"), reason)
+    return (*graph.checks, Check(name="negative_control", status="not_run", detail=reason))
 
 
 def _resolved(job: Job, catalog: Catalog) -> Resolved:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 from torch import Tensor
 from transformers import PretrainedConfig
 
 from neuron_catalog.errors import RequestError, first_line
 from neuron_catalog.exporting import backends
-from neuron_catalog.exporting.build import describe_source, make_subjects, not_trained, untrained_outputs
+from neuron_catalog.exporting.build import make_subjects
+from neuron_catalog.exporting.compiling import describe_source, not_trained, untrained_outputs
 from neuron_catalog.exporting.examination import examine
 from neuron_catalog.manifest import Manifest, Plan
 from neuron_catalog.models.libraries import LIBRARIES
@@ -49,7 +48,7 @@ def replace_weights(compiled: CompiledModel, weights: Weights, config: Pretraine
     new = _by_graph_name(eager, own, manifest.plan)
     plans = {graph.name: graph.plan for graph in manifest.graphs}
     backend = backends.backend_of(manifest)
-    with _overwritten(own, new):
+    with compiled.program.overwritten(new):
         subjects = make_subjects(plans, eager.module, backend, compiled.program.graphs, manifest.seed)
         graphs = examine(plans, subjects, manifest.sides)
     described = describe_source(source, eager, manifest.seed)
@@ -123,20 +122,3 @@ def _by_graph_name(eager: EagerModel, own: Mapping[str, Tensor], plan: Plan) -> 
                 "Only weights of a model of the same config fit; export others.",
             )
     return {name: given[name] for name in own if name in given}
-
-
-@contextmanager
-def _overwritten(own: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> Iterator[None]:
-    """Write new values into tensors; put the old ones back if anything goes wrong."""
-    old = {name: own[name].clone() for name in new}
-    with ExitStack() as undo:
-        undo.callback(_write, own, old)
-        _write(own, new)
-        yield
-        undo.pop_all()
-
-
-def _write(own: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, value in values.items():
-            own[name].copy_(value)

@@ -11,11 +11,12 @@ from typing import cast
 from packaging.version import Version
 
 from neuron_catalog.errors import RequestError, nearest
-from neuron_catalog.exporting.backends import torchscript, xla
+from neuron_catalog.exporting.backends import neuronx, torchscript, xla
 from neuron_catalog.exporting.backends.protocol import Backend
 from neuron_catalog.manifest import Manifest
 
 BACKENDS: dict[str, Backend] = {
+    "neuronx": cast("Backend", neuronx),
     "torchscript": cast("Backend", torchscript),
     "xla": cast("Backend", xla),
 }
@@ -36,6 +37,11 @@ def backend_of(manifest: Manifest) -> Backend:
             f"The artifact was compiled by the backend {recorded.name}, which cannot run here: {error.cause}",
             "Load it where that backend is, or export again for this machine; see `neuron-catalog doctor`.",
         ) from error
+    if reason := backend.unable_to_load(recorded.arguments, recorded.versions):
+        raise RequestError(
+            f"The artifact cannot run here: {reason}.",
+            "Load it where it can, or export again for this machine; `neuron-catalog doctor` shows more.",
+        )
     compiled, installed = recorded.versions.get("torch", ""), backend.versions()["torch"]
     if compiled and Version(compiled).release[:2] > Version(installed).release[:2]:
         raise RequestError(

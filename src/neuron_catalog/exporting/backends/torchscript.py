@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +16,21 @@ from torch import Tensor, nn
 
 from neuron_catalog.catalog.tiers import Tier
 from neuron_catalog.errors import CompileError, RequestError, first_line
-from neuron_catalog.exporting.backends.protocol import Compilation, CompiledGraph, Examples, Settings
+from neuron_catalog.exporting.backends.protocol import (
+    Compilation,
+    CompiledGraph,
+    Examples,
+    Placement,
+    Settings,
+    overwritten,
+    require_no_placement,
+)
 from neuron_catalog.models.sources import quiet_transformers
 
 FILE_NAME = "model.pt"
 DEVICE = "CPU"
 TIER: Tier = "traced"
+APART = False
 ROUNDING_FACTOR = 1.0
 ABSOLUTE_BOUND = False
 
@@ -49,6 +58,21 @@ def unable_to_run() -> str:
     return ""
 
 
+def unable_to_load(arguments: Mapping[str, JsonValue], versions: Mapping[str, str]) -> str:  # noqa: ARG001
+    """TorchScript runs on any CPU."""
+    return ""
+
+
+def completed(asked: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """There is nothing to add."""
+    return dict(asked)
+
+
+def environment(settings: Settings) -> dict[str, str]:  # noqa: ARG001
+    """It compiles here."""
+    return {}
+
+
 def arguments(settings: Settings) -> dict[str, JsonValue]:  # noqa: ARG001
     """`check_trace` repeats the trace with the same inputs; validation with fresh ones replaces it."""
     return {"check_trace": False, "strict": True}
@@ -68,6 +92,7 @@ class TorchScriptProgram:
 
     module: torch.jit.ScriptModule
     names: tuple[str, ...]
+    copies: int = 1
     observed: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @cached_property
@@ -77,6 +102,9 @@ class TorchScriptProgram:
     @property
     def weights(self) -> dict[str, Tensor]:
         return {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
+
+    def overwritten(self, new: Mapping[str, Tensor]) -> AbstractContextManager[None]:
+        return overwritten(self.weights, new)
 
     def _method(self, name: str) -> CompiledGraph:
         return self.module if name == "forward" else getattr(self.module, name)
@@ -131,8 +159,9 @@ def save(program: TorchScriptProgram, path: Path) -> None:
         raise OSError(f"torch.jit.save: {first_line(error)}") from error
 
 
-def load(path: Path, names: Iterable[str]) -> TorchScriptProgram:
+def load(path: Path, names: Iterable[str], placement: Placement | None = None) -> TorchScriptProgram:
     """Read graphs onto the CPU; they share their weights."""
+    require_no_placement(placement)
     try:
         with _quiet_jit():
             module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]

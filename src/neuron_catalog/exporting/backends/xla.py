@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
@@ -29,12 +30,20 @@ from neuron_catalog.errors import RequestError, first_line
 from neuron_catalog.exporting.backends import torchscript
 from neuron_catalog.exporting.backends.lazily import first_names, tensors_of
 from neuron_catalog.exporting.backends.lowering import Lowered, lower, xla_modules
-from neuron_catalog.exporting.backends.protocol import Compilation, CompiledGraph, Settings
+from neuron_catalog.exporting.backends.protocol import (
+    Compilation,
+    CompiledGraph,
+    Placement,
+    Settings,
+    overwritten,
+    require_no_placement,
+)
 from neuron_catalog.models.sources import quiet_transformers
 
 FILE_NAME = "model.hlo.zip"
 DEVICE = "XLA CPU"
 TIER: Tier = "lowered"
+APART = False
 ROUNDING_FACTOR = 10.0
 """XLA's kernels add in another order. Measured on tiny models: most stay within the usual bound, mobilenet_v2
 reaches 2.1 times and the linear attention of olmo_hybrid 5.7 times. Other weights differ by 1,000 times."""
@@ -69,6 +78,9 @@ def arguments(settings: Settings) -> dict[str, JsonValue]:  # noqa: ARG001
     return {"device": "CPU"}
 
 
+unable_to_load = torchscript.unable_to_load
+completed = torchscript.completed
+environment = torchscript.environment
 unsupported = torchscript.unsupported
 
 
@@ -80,10 +92,14 @@ class XlaProgram:
     weights: dict[str, Tensor]
     """Name in the traced module → tensor on XLA's device."""
     observed: Mapping[str, JsonValue] = field(default_factory=dict)
+    copies: int = 1
 
     @cached_property
     def graphs(self) -> dict[str, CompiledGraph]:
         return {name: XlaGraph.of(each, self.weights) for name, each in self.lowered.items()}
+
+    def overwritten(self, new: Mapping[str, Tensor]) -> AbstractContextManager[None]:
+        return overwritten(self.weights, new)
 
 
 @dataclass(frozen=True)
@@ -169,8 +185,9 @@ def _signature(lowered: Lowered) -> dict[str, JsonValue]:
     return {"arguments": list(lowered.arguments), "inputs": inputs}
 
 
-def load(path: Path, names: Iterable[str]) -> XlaProgram:
+def load(path: Path, names: Iterable[str], placement: Placement | None = None) -> XlaProgram:
     """Read graphs onto XLA's CPU device; they share their weights."""
+    require_no_placement(placement)
     try:
         with zipfile.ZipFile(path) as archive:
             signature = json.loads(archive.read(SIGNATURE))
