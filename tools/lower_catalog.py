@@ -17,7 +17,7 @@ from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.cli.printing import print_row
 from neuron_catalog.proving.journal import Journal
 from neuron_catalog.proving.record import record
-from neuron_catalog.proving.selftest import Row, selftest
+from neuron_catalog.proving.selftest import Row, Way, selftest
 
 ROOT = Path(__file__).resolve().parents[1]
 BACKEND = "xla"
@@ -46,7 +46,7 @@ def outcomes(catalog: Catalog, rows: list[tuple[str, str]], jobs: int) -> Iterat
             for task in catalog.rows(name)
             if (name, task) not in wanted
         ]
-        yield from selftest(catalog, names, backend=BACKEND, jobs=jobs, done=others)
+        yield from selftest(catalog, names, Way(BACKEND), jobs=jobs, done=others)
 
 
 def write_failures(path: Path, rows: list[Row]) -> None:

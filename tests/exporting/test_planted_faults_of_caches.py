@@ -271,7 +271,7 @@ GENERATION_FAULTS = {
 @pytest.mark.parametrize("name", GENERATION_FAULTS)
 def test_a_fault_in_what_calls_the_functions_fails_the_selftest(name, monkeypatch, catalog):
     GENERATION_FAULTS[name](monkeypatch)
-    row = run_job(Job("llama", "text-generation", catalog.folders, None, 0))
+    row = run_job(Job("llama", "text-generation", catalog.folders))
     assert not row.passed
     failed = [check.name for check in row.checks if check.status == "failed"]
     assert failed == ["generation"], row.complaint
@@ -279,7 +279,7 @@ def test_a_fault_in_what_calls_the_functions_fails_the_selftest(name, monkeypatc
 
 
 def test_without_a_fault_the_selftest_passes(catalog):
-    row = run_job(Job("llama", "text-generation", catalog.folders, None, 0))
+    row = run_job(Job("llama", "text-generation", catalog.folders))
     assert row.passed
     (generation,) = (check for check in row.checks if check.name == "generation")
     assert generation.detail == "16 greedy and 16 sampled tokens equal those of transformers"

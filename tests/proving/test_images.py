@@ -153,7 +153,7 @@ def test_images_that_tell_nothing_are_refused(make, said, exported, monkeypatch)
 def test_a_comparison_that_accepts_everything_fails_its_negative_control(catalog, monkeypatch, tmp_path):
     passing = comparison.Check(name="image", status="passed", detail="all is well")
     monkeypatch.setattr(compositions, "check_images", lambda *args: passing)
-    checks = {each.name: each for each in check_pipeline(catalog, "flux", "text-to-image", 0, None, tmp_path)}
+    checks = {each.name: each for each in check_pipeline(catalog, "flux", "text-to-image", tmp_path)}
     assert checks["negative_control"].status == "failed"
     assert checks["negative_control"].detail == "parts with other weights were not told apart: all is well"
 

@@ -113,7 +113,7 @@ class Workbench:
         folders = self.put(draft).folders
         for task in tasks:
             with _strict_convolutions():
-                yield run_job(Job(draft.architecture, task, folders, None, 0))
+                yield run_job(Job(draft.architecture, task, folders))
 
 
 @contextmanager

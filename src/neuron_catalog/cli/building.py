@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import JsonValue
 
+from neuron_catalog.cli.compiling import with_compiler
 from neuron_catalog.cli.context import BackendName, Json, Seed, catalog_of, print_json
 from neuron_catalog.cli.options import (
     Attentions,
-    AutoCast,
-    AutoCastType,
     CacheDir,
     Controlnets,
     First,
@@ -39,8 +39,6 @@ from neuron_catalog.cli.printing import STEPS, print_checks, print_plan, progres
 from neuron_catalog.cli.sizes import Size, with_sizes
 
 if TYPE_CHECKING:
-    from pydantic import JsonValue
-
     from neuron_catalog.catalog.index import Catalog
     from neuron_catalog.exporting.exporter import Exported
     from neuron_catalog.exporting.request import ExportRequest, Resolved
@@ -48,7 +46,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    app.command("export")(with_sizes(export))
+    app.command("export")(with_compiler(with_sizes(export)))
     app.command("plan")(with_sizes(plan))
 
 
@@ -81,8 +79,6 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a folder that is not empty.")
     ] = False,
-    auto_cast: AutoCast = None,
-    auto_cast_type: AutoCastType = None,
     unet: Unet = None,
     controlnet_ids: Controlnets = None,
     lora_model_ids: LoraModels = None,
@@ -91,6 +87,7 @@ def export(
     lora_scales: LoraScales = None,
     as_json: Json = False,
     axes: dict[str, Size],
+    compiler: dict[str, JsonValue],
 ) -> None:
     """Export a model: compile, check against the eager model, and write an artifact.
 
@@ -108,7 +105,7 @@ def export(
         "backend": backend,
         "seed": seed,
         "overwrite": overwrite,
-        "compiler": _compiler(auto_cast, auto_cast_type),
+        "compiler": compiler,
         "revision": revision,
         "cache_dir": cache_dir,
     }
@@ -222,11 +219,6 @@ def _architecture_and_out(
     if model and out is None and architecture and architecture not in catalog.architectures:
         return None, Path(architecture)
     return architecture, out
-
-
-def _compiler(auto_cast: str | None, auto_cast_type: str | None) -> dict[str, JsonValue]:
-    given = {"auto_cast": auto_cast, "auto_cast_type": auto_cast_type}
-    return {option: value for option, value in given.items() if value is not None}
 
 
 def _options(hidden_states: bool, attentions: bool) -> frozenset[str]:

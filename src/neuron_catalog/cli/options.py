@@ -36,13 +36,6 @@ HiddenStates = Annotated[
     bool, typer.Option("--output_hidden_states", help="Add every layer's hidden states.")
 ]
 Attentions = Annotated[bool, typer.Option("--output_attentions", help="Add every layer's attention weights.")]
-AutoCast = Annotated[
-    str | None,
-    typer.Option("--auto_cast", metavar="WHAT", help="What the compiler computes in a lower type."),
-]
-AutoCastType = Annotated[
-    str | None, typer.Option("--auto_cast_type", metavar="TYPE", help="The lower type, such as bf16.")
-]
 
 Unet = Annotated[
     str | None,

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import JsonValue
 
+from neuron_catalog.cli.compiling import with_compiler
 from neuron_catalog.cli.context import BackendName, Json, Seed, catalog_of, print_json
 from neuron_catalog.cli.pipelines import part_line
 from neuron_catalog.cli.printing import MARKS, print_checks, row_progress, say
@@ -15,7 +17,7 @@ from neuron_catalog.errors import VerificationError
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    app.command("selftest")(selftest)
+    app.command("selftest")(with_compiler(selftest))
     app.command("validate")(validate)
 
 
@@ -36,9 +38,12 @@ def selftest(
         typer.Option(metavar="FILE", help="Keep finished rows in FILE, and skip those that passed before."),
     ] = None,
     as_json: Json = False,
+    *,
+    compiler: dict[str, JsonValue],
 ) -> None:
     """Export the tiny model of every architecture and task, run all checks, and the negative control."""
     from neuron_catalog.proving.journal import Journal
+    from neuron_catalog.proving.selftest import Way
     from neuron_catalog.proving.selftest import selftest as rows
 
     catalog = catalog_of(context)
@@ -49,7 +54,7 @@ def selftest(
     if done and not as_json:
         say(f"{len(done)} of {total} rows passed before: taken from {resume}.")
     with row_progress(total - len(done), quiet=as_json) as on_row:
-        for row in rows(catalog, names, backend=backend, seed=seed, jobs=jobs, done=tuple(done)):
+        for row in rows(catalog, names, Way(backend, seed, compiler), jobs=jobs, done=tuple(done)):
             if journal:
                 journal.add(row)
             done.append(row)

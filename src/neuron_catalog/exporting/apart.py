@@ -6,6 +6,7 @@ backend wants in the environment of its compiler is set there and nowhere else.
 
 from __future__ import annotations
 
+import copyreg
 import json
 import os
 import pickle
@@ -17,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import JsonValue
@@ -40,6 +42,20 @@ class Job:
     path: Path
 
 
+def _frozen(items: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(items)
+
+
+def _reduced(mapping: MappingProxyType[Any, Any]) -> tuple[Any, ...]:
+    return _frozen, (dict(mapping),)
+
+
+class _Pickler(pickle.Pickler):
+    """Writes frozen mappings, too, of which requests hold many."""
+
+    dispatch_table = {**copyreg.dispatch_table, MappingProxyType: _reduced}
+
+
 def compiled_apart(resolved: Resolved, path: Path) -> dict[str, JsonValue]:
     """Compile a model into a file; return what the backend saw of its graphs.
 
@@ -55,7 +71,8 @@ def compiled_apart(resolved: Resolved, path: Path) -> dict[str, JsonValue]:
     workdir.mkdir(parents=True, exist_ok=True)
     compiler = {**resolved.compiler, "compiler_workdir": str(workdir)}
     here = replace(resolved, backend=None, compiler=compiler)  # type: ignore[arg-type]
-    (workdir / JOB).write_bytes(pickle.dumps(Job(here, path)))
+    with (workdir / JOB).open("wb") as stream:
+        _Pickler(stream).dump(Job(here, path.resolve()))
     (workdir / OUTCOME).unlink(missing_ok=True)
     timeout = asked.get("compiler_timeout")
     environment = {**os.environ, **resolved.backend.environment(resolved.settings)}

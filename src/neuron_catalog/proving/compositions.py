@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.composition import Composition
@@ -25,27 +26,35 @@ from neuron_catalog.schema.components import Use
 from neuron_catalog.schema.conditions import OptionOn, all_of
 
 
-def tiny_request(use: Use, name: str, seed: int, backend: str | None, out: Path) -> PipelineRequest:
-    """Ask for the tiny version of a pipeline with the parts that a use needs."""
+def tiny_request(use: Use, name: str, out: Path, **fields: Any) -> PipelineRequest:
+    """Ask for the tiny version of a pipeline with the parts that a use needs; `fields` are the request's."""
     options = {each.option for each in all_of(use.when) if isinstance(each, OptionOn)}
     controlnets = (TINY,) if CONTROLNET in options else ()
-    return PipelineRequest(pipeline=name, out=out, seed=seed, backend=backend, controlnets=controlnets)
+    return PipelineRequest(pipeline=name, out=out, controlnets=controlnets, **fields)
 
 
-def check_pipeline(
-    catalog: Catalog, name: str, use: str, seed: int, backend: str | None, folder: Path
-) -> tuple[Check, ...]:
+def check_pipeline(catalog: Catalog, name: str, use: str, folder: Path, **fields: Any) -> tuple[Check, ...]:
     """Export the tiny version of a pipeline into a folder, and return what was seen of it in one use.
+
+    `fields` are those of the request: seed, backend, and what the compiler is asked.
 
     Raises:
         NeuronCatalogError: if it cannot be exported.
     """
     told = catalog.pipelines[name].uses[use]
-    resolved = resolve_pipeline(tiny_request(told, name, seed, backend, folder / "pipeline"), catalog)
+    resolved = resolve_pipeline(tiny_request(told, name, folder / "pipeline", **fields), catalog)
     exported = export_resolved_pipeline(resolved)
+    if reason := _unable_to_run(resolved):
+        unseen = (Check(name=each, status="not_run", detail=reason) for each in ("image", "negative_control"))
+        return (*_parts(exported.folder, exported.composition), *unseen)
+    seed = resolved.request.seed
     image = check_images(exported.folder, use, told, _eager(resolved, seed), seed)
     other = check_images(exported.folder, use, told, _eager(resolved, seed + 1), seed)
     return (*_parts(exported.folder, exported.composition), image, negative_control(other))
+
+
+def _unable_to_run(resolved: ResolvedPipeline) -> str:
+    return next(iter(resolved.parts.values())).resolved.backend.unable_to_run()
 
 
 def negative_control(other: Check) -> Check:

@@ -7,9 +7,9 @@ import multiprocessing
 import signal
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,22 +86,30 @@ class Row(Record):
 
 
 @dataclass(frozen=True)
+class Way:
+    """How the models of a run are made."""
+
+    backend: str | None = None
+    seed: int = 0
+    compiler: Mapping[str, JsonValue] = field(default_factory=dict)
+    """What the compiler is asked."""
+
+
+@dataclass(frozen=True)
 class Job:
     """One row to be tested; small and picklable, so that a worker process can take it."""
 
     architecture: str
     task: str
     folders: tuple[Path, ...]
-    backend: str | None
-    seed: int
+    way: Way = Way()
 
 
 def selftest(
     catalog: Catalog,
     names: Iterable[str],
+    way: Way = Way(),
     *,
-    backend: str | None = None,
-    seed: int = 0,
     jobs: int = 1,
     done: Iterable[Row] = (),
 ) -> Iterator[Row]:
@@ -113,7 +121,7 @@ def selftest(
     """
     left_out = {(row.architecture, row.task) for row in done}
     todo = [
-        Job(name, task, catalog.folders, backend, seed)
+        Job(name, task, catalog.folders, way)
         for name in names
         for task in catalog.rows(name)
         if (name, task) not in left_out
@@ -150,8 +158,8 @@ def run_job(job: Job) -> Row:
         catalog = Catalog(job.folders)
         with tempfile.TemporaryDirectory(prefix="neuron-catalog-") as folder:
             if job.architecture in catalog.pipelines:
-                way = (job.architecture, job.task, job.seed, job.backend)
-                outcome = {"checks": check_pipeline(catalog, *way, Path(folder))}
+                seen = check_pipeline(catalog, job.architecture, job.task, Path(folder), **vars(job.way))
+                outcome = {"checks": seen}
             else:
                 outcome = check_model(_resolved(job, catalog), Path(folder))
     except RequirementError as error:
@@ -161,7 +169,7 @@ def run_job(job: Job) -> Row:
     except Exception as error:  # noqa: BLE001, a model may raise anything, and one row never ends the run
         outcome = {"error": f"{type(error).__name__}: {first_line(error)}"}
     seconds = round(time.perf_counter() - started, 3)
-    backend, _ = choose(job.backend)
+    backend, _ = choose(job.way.backend)
     return Row(architecture=job.architecture, task=job.task, backend=backend, seconds=seconds, **outcome)
 
 
@@ -196,7 +204,8 @@ def _compiled_only(built: Built, resolved: Resolved, reason: str) -> tuple[Check
 
 def _resolved(job: Job, catalog: Catalog) -> Resolved:
     if job.architecture in catalog.components:
-        return resolve_component(job.architecture, catalog, job.backend, job.seed)
+        component = resolve_component(job.architecture, catalog, job.way.backend, job.way.seed)
+        return replace(component, compiler=job.way.compiler)
     return resolve(_request(job), catalog)
 
 
@@ -206,7 +215,10 @@ def _request(job: Job) -> ExportRequest:
     axes = catalog.axes(job.architecture, job.task)
     room = with_room(axes, catalog.get(job.architecture).tiny.axes)
     return ExportRequest(
-        architecture=job.architecture, task=job.task, backend=job.backend, seed=job.seed, axes=room
+        architecture=job.architecture,
+        task=job.task,
+        axes=room,
+        **vars(job.way),
     )
 
 

@@ -26,7 +26,21 @@ FIELDS = (
 )
 """Arguments that are fields of a request by the same name."""
 
-COMPILER_ARGUMENTS = ("auto_cast", "auto_cast_type", "num_cores", "optlevel")
+COMPILER_ARGUMENTS = (
+    "target",
+    "auto_cast",
+    "auto_cast_type",
+    "optlevel",
+    "inline_weights_to_neff",
+    "num_cores",
+    "tensor_parallel_size",
+    "async_load",
+    "lazy_load",
+    "compiler_workdir",
+    "compiler_timeout",
+    "compiler_args",
+)
+"""What a compiler is asked, by the names of the command line's options."""
 
 
 def export_request(model: str, task: str | None, hub: HubAccess, given: Mapping[str, Any]) -> ExportRequest:

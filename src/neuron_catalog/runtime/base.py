@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neuron_catalog.errors import RequestError, nearest
 from neuron_catalog.exporting import backends
-from neuron_catalog.exporting.backends.protocol import CompiledGraph, Program
+from neuron_catalog.exporting.backends.protocol import CompiledGraph, Placement, Program
 from neuron_catalog.manifest import ConstantTensor, Graph, InputTensor, Manifest, Plan
 from neuron_catalog.models.fills import make_inputs
 from neuron_catalog.models.wrappers import WRAPPERS
@@ -47,11 +47,21 @@ class CompiledModel:
     def adopt(self, manifest: Manifest) -> None:
         """Take another manifest of the same graphs, for what was seen of them later."""
         self.manifest = manifest
-        self._buckets = tuple(Bucket.of(graph, self._called(graph), self._each) for graph in manifest.graphs)
+        copies = self.program.copies
+        self._buckets = tuple(
+            Bucket.of(graph, self._called(graph), self._each, copies) for graph in manifest.graphs
+        )
         self._largest = self._buckets[-1]
 
     @classmethod
-    def load(cls, folder: str | Path, *, truncate: bool = False, workers: int = 1) -> Self:
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        truncate: bool = False,
+        workers: int = 1,
+        placement: Placement | None = None,
+    ) -> Self:
         """Load an exported folder, after holding every file to its digest.
 
         Raises:
@@ -59,13 +69,22 @@ class CompiledModel:
             VerificationError: if a file was altered.
         """
         folder = Path(folder)
-        return cls.of(manifest_of(folder), folder, truncate=truncate, workers=workers)
+        return cls.of(manifest_of(folder), folder, truncate=truncate, workers=workers, placement=placement)
 
     @classmethod
-    def of(cls, manifest: Manifest, folder: Path, *, truncate: bool = False, workers: int = 1) -> Self:
+    def of(
+        cls,
+        manifest: Manifest,
+        folder: Path,
+        *,
+        truncate: bool = False,
+        workers: int = 1,
+        placement: Placement | None = None,
+    ) -> Self:
         """Load the graphs that a manifest describes; see `load`."""
         manifest.require_intact(folder)
-        program = backends.backend_of(manifest).load(folder / manifest.file, manifest.functions)
+        _require_splittable(manifest, placement)
+        program = backends.backend_of(manifest).load(folder / manifest.file, manifest.functions, placement)
         return cls(manifest, program, truncate=truncate, workers=workers)
 
     def _called(self, graph: Graph) -> CompiledGraph:
@@ -193,6 +212,21 @@ class CompiledModel:
             return RequestError(f"{seen}; the graph was compiled for {sizes}, no more.", _remedy(misfit))
         return RequestError(
             f"{seen}; the graph was compiled for {sizes}, no less: {misfit.why.rstrip('.')}.", _remedy(misfit)
+        )
+
+
+def _require_splittable(manifest: Manifest, placement: Placement | None) -> None:
+    """Make sure that rows can be split among several cores.
+
+    Raises:
+        RequestError: if the artifact takes one number of rows only, or keeps states of them.
+    """
+    if placement is None or placement.cores == 1:
+        return
+    if manifest.parts or not all(graph.plan.dynamic_axes for graph in manifest.graphs):
+        raise RequestError(
+            f"Rows cannot be split among {placement.cores} cores: the artifact takes one number of rows.",
+            "Export it with --dynamic_batch_size, if its task writes no texts; or load it on one core.",
         )
 
 

@@ -40,15 +40,19 @@ class Bucket:
 
     @classmethod
     def of(
-        cls, graph: Graph, run: CompiledGraph, each: Callable[..., Iterable[tuple[Tensor, ...]]]
+        cls,
+        graph: Graph,
+        run: CompiledGraph,
+        each: Callable[..., Iterable[tuple[Tensor, ...]]],
+        copies: int = 1,
     ) -> Bucket:
-        """Put what the manifest says of a graph beside the graph."""
+        """Put what the manifest says of a graph beside the graph, of which so many copies split the rows."""
         plan = graph.plan
         fillings = {fit.axis: fit.filled for fit in graph.fits if fit.filled}
         refusals = {fit.axis: fit.detail for fit in graph.fits if not fit.filled}
         for axis in plan.dynamic_axes:
             fillings.pop(axis, None)
-            run = DynamicBatch(run, plan.axes[axis], each)
+            run = DynamicBatch(run, plan.axes[axis] * copies, each)
         return cls(plan, run, fillings, refusals)
 
     @cached_property

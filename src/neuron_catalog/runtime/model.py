@@ -17,6 +17,8 @@ from transformers.utils import ModelOutput
 
 from neuron_catalog.catalog.index import load_catalog
 from neuron_catalog.errors import RequestError, UsageError
+from neuron_catalog.exporting.backends import choose
+from neuron_catalog.exporting.backends.protocol import Placement
 from neuron_catalog.exporting.exporter import export as export_model
 from neuron_catalog.exporting.request import ExportRequest
 from neuron_catalog.manifest import Manifest
@@ -61,6 +63,8 @@ class NeuronModel:
         task: str | None = None,
         num_workers: int = 1,
         truncate: bool = False,
+        first_core: int | None = None,
+        cores: int = 1,
         revision: str | None = None,
         token: str | None = None,
         cache_dir: str | Path | None = None,
@@ -68,11 +72,12 @@ class NeuronModel:
     ) -> Self:
         """Load an artifact from a folder or the hub; with `export`, make it first from a checkpoint.
 
-        `num_workers` runs the pieces of a dynamic batch in as many threads, `truncate` cuts longer texts. All
-        further arguments say how to export: sizes (`batch_size=1`, `sequence_length=128`, or several for
-        buckets: `sequence_length=(64, 128)`), `dynamic_batch_size`, `output_hidden_states`,
+        `num_workers` runs the pieces of a dynamic batch in as many threads, `truncate` cuts longer texts. On
+        a Neuron device it is loaded onto `first_core`, and with a dynamic batch onto so many `cores`, which
+        share the rows. All further arguments say how to export: sizes (`batch_size=1`, `sequence_length=128`,
+        or several for buckets: `sequence_length=(64, 128)`), `dynamic_batch_size`, `output_hidden_states`,
         `output_attentions`, `trust_remote_code`, `allow_pickle`, `backend`, `atol`, `validation`, and the
-        compiler's `auto_cast`, `auto_cast_type`, `num_cores`, `optlevel`.
+        compiler's `target`, `auto_cast`, `auto_cast_type`, `optlevel` and further options.
 
         Raises:
             UsageError: if arguments of an export are given for an artifact.
@@ -89,7 +94,10 @@ class NeuronModel:
             folder = artifact_folder(str(model_id), hub)
         manifest = manifest_of(folder)
         chosen = cls._class_for(manifest, str(model_id))
-        compiled = CompiledModel.of(manifest, folder, truncate=truncate, workers=num_workers)
+        placement = Placement(first_core, cores) if first_core is not None or cores != 1 else None
+        compiled = CompiledModel.of(
+            manifest, folder, truncate=truncate, workers=num_workers, placement=placement
+        )
         config = _config(folder)
         eager_class = next(iter(config.architectures or ()), chosen.__name__)
         model: Self = _bearing(cast("Any", chosen), eager_class)(folder, compiled, config)
@@ -264,6 +272,12 @@ def _exported(cls: type[NeuronModel], request: ExportRequest, place: Path) -> Pa
     """
     if cls.task and request.task and load_catalog().task_name(request.task) != cls.task:
         raise UsageError(f"{cls.__name__} is for {cls.task}, not for {request.task}.", "Leave the task out.")
+    name, backend = choose(request.backend)
+    if reason := backend.unable_to_run():
+        raise RequestError(
+            f"What the backend {name} compiles cannot be used here: {reason}.",
+            "Export it into a folder with `neuron-catalog export`, and load that on another machine.",
+        )
     task = request.task or cls.task or None
     return export_model(replace(request, task=task, out=place / "model")).folder
 

@@ -71,7 +71,7 @@ def require_no_placement(placement: Placement | None) -> None:
     if placement is not None:
         raise RequestError(
             "The artifact was not compiled for NeuronCores, and is to be placed on some.",
-            "Leave first_core and num_cores out.",
+            "Leave first_core and cores out.",
         )
 
 
