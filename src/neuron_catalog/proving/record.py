@@ -9,6 +9,7 @@ from neuron_catalog.catalog.evidence import Evidence, key, write_evidence
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.catalog.names import named_after
 from neuron_catalog.catalog.tiers import Tier
+from neuron_catalog.errors import RequestError
 from neuron_catalog.exporting.backends import BACKENDS
 from neuron_catalog.exporting.comparisons import RELATIVE_BOUND
 from neuron_catalog.proving.images import ALLOWED
@@ -22,6 +23,7 @@ def record(catalog: Catalog, rows: Iterable[Row]) -> int:
     What was recorded of a row that fails now is withdrawn for these versions; the rest stands as it was.
     """
     done = list(rows)
+    _require_no_doubles(done)
     for name in sorted({row.architecture for row in done}):
         own = [row for row in done if row.architecture == name]
         runs = [evidence_of(catalog, row) for row in own if row.passed]
@@ -30,6 +32,21 @@ def record(catalog: Catalog, rows: Iterable[Row]) -> int:
         ]
         write_evidence(catalog.evidence_file(name), catalog.definition(name), runs, failed)
     return sum(row.passed for row in done)
+
+
+def _require_no_doubles(rows: Iterable[Row]) -> None:
+    """Refuse runs with a double of a package, which prove nothing.
+
+    Raises:
+        RequestError: naming the package.
+    """
+    for backend in {row.backend for row in rows}:
+        for package, version in BACKENDS[backend].versions().items():
+            if version.endswith("+double"):
+                raise RequestError(
+                    f"{package} {version} is a double for tests: what it ran proves nothing.",
+                    "Record runs with the package itself.",
+                )
 
 
 def evidence_of(catalog: Catalog, row: Row) -> Evidence:

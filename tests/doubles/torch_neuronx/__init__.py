@@ -13,10 +13,13 @@ What the documents leave open is refused, so that nothing rests on it.
 
 from __future__ import annotations
 
+import os
 import pickle
 import shlex
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -73,9 +76,27 @@ def _check(inputs: list[Tensor], shapes: str, target: str, on_device: bool) -> i
 SOURCE = """
 def forward({tensors}):
     assert torch.ops.neuron_double.check([{names}], {shapes!r}, {target!r}, self.on_device) == {count}
-    given = self.graph({names})
+    given = self.traced({names})
 {put}    return {kept}
 """
+
+
+FAULT = "NEURON_DOUBLE_FAULT"
+"""Names a variable that makes the compiler of this double fail."""
+
+
+def _fail(fault: str, workdir: str | None) -> None:
+    kind, _, code = fault.partition(":")
+    if kind == "log":
+        log = Path(workdir or ".") / "log-neuron-cc.txt"
+        log.write_text(f"2026-11-26T00:00:00Z ERROR 1 [neuronx-cc]: [NCC_{code}] something\n")
+        raise RuntimeError("neuronx-cc failed with 70")
+    if kind == "signal":
+        os.kill(os.getpid(), int(code))
+    if kind == "exit":
+        os._exit(int(code))
+    if kind == "hang":
+        time.sleep(600)
 
 
 def _compiler_arguments(given: Any) -> dict[str, str]:
@@ -95,7 +116,7 @@ def _compiler_arguments(given: Any) -> dict[str, str]:
         elif name in OPTIONS:
             value = value or words.pop(0)
             if value not in OPTIONS[name]:
-                raise RuntimeError(f"double: neuronx-cc: {name} cannot be {value} (EARG001)")
+                raise RuntimeError(f"double: neuronx-cc: {name} cannot be {value}")
             found[name] = value
         else:
             raise RuntimeError(f"double: neuronx-cc knows no option {word}")
@@ -116,6 +137,7 @@ def trace(
     """Trace a function of positional tensors."""
     if _:
         raise TypeError("double: arguments by position are deprecated since SDK 2.15")
+    _fail(os.environ.get(FAULT, ""), compiler_workdir)
     inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
     if not isinstance(inputs, tuple) or not all(isinstance(each, Tensor) for each in inputs):
         raise TypeError("double: example_inputs must be a tensor or a tuple of tensors")
@@ -168,7 +190,7 @@ def _compiled(
     shell = nn.Module()
     for number, state in enumerate(aliases):
         shell.register_parameter(f"state_{number}", state)
-    shell.graph = graph
+    shell.traced = graph
     shell.inline, shell.on_device = inline, inline
     shell.rows_may_vary, shell.loads_later = False, False
     script = torch.jit.script(shell)
@@ -222,7 +244,7 @@ def replace_weights(neuron_model: torch.jit.ScriptModule, weights: Any) -> None:
     calls.append(("replace_weights", {"names": len(given)}))
     if neuron_model.inline:
         raise RuntimeError("double: weights are in the NEFF")
-    own = dict([*neuron_model.graph.named_parameters(), *neuron_model.graph.named_buffers()])
+    own = dict([*neuron_model.traced.named_parameters(), *neuron_model.traced.named_buffers()])
     with torch.no_grad():
         for name, value in given.items():
             if f"func.{name}" in own:
@@ -273,9 +295,8 @@ class DataParallel:
 
     def __init__(self, model: Any, device_ids: Any = None, dim: int = 0, set_dynamic_batching: bool = True):
         _require_cores(device_ids[0], len(device_ids))
-        calls.append(
-            ("DataParallel", {"device_ids": device_ids, "set_dynamic_batching": set_dynamic_batching})
-        )
+        told = {"device_ids": device_ids, "dim": dim, "set_dynamic_batching": set_dynamic_batching}
+        calls.append(("DataParallel", told))
         self.model, self.device_ids, self.dim = model, device_ids, dim
         self.num_workers = 2 * len(device_ids)
 

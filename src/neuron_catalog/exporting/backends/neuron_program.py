@@ -19,6 +19,7 @@ from neuron_catalog.exporting.backends.device_states import StatefulGraph
 from neuron_catalog.exporting.backends.lazily import tensors_of
 from neuron_catalog.exporting.backends.neuron_failures import load_failure
 from neuron_catalog.exporting.backends.protocol import CompiledGraph, Placement, StatePlace
+from neuron_catalog.exporting.backends.torchscript import quiet_jit
 from neuron_catalog.parts import Record
 
 RECORD = "neuron.json"
@@ -133,8 +134,9 @@ class NeuronProgram:
 
 def save_program(program: NeuronProgram, path: Path) -> None:
     """Write each compiled module once, and which graph is in which file."""
-    for file, script in program.scripts.items():
-        torch.jit.save(script, str(path.with_name(file)))
+    with quiet_jit():
+        for file, script in program.scripts.items():
+            torch.jit.save(script, str(path.with_name(file)))
     path.with_name(RECORD).write_text(program.record.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
@@ -166,7 +168,8 @@ def _on_cores(sdk: Any, placement: Placement | None) -> AbstractContextManager[A
 
 
 def _module(sdk: Any, file: Path, weights_apart: bool, placement: Placement | None) -> Any:
-    script: Any = torch.jit.load(str(file))  # type: ignore[no-untyped-call]
+    with quiet_jit():
+        script: Any = torch.jit.load(str(file))  # type: ignore[no-untyped-call]
     first = (placement.first_core or 0) if placement else 0
     if weights_apart:
         sdk.move_trace_to_device(script, first)

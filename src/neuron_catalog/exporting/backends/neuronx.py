@@ -37,7 +37,7 @@ from neuron_catalog.exporting.backends.neuron_program import (
 )
 from neuron_catalog.exporting.backends.protocol import Compilation, Placement, Settings
 from neuron_catalog.exporting.backends.shadows import LazyTrace
-from neuron_catalog.models.sources import quiet_transformers
+from neuron_catalog.exporting.backends.torchscript import quiet_jit
 from neuron_catalog.sdk.installed import installed, trace_unavailable
 from neuron_catalog.sdk.machine import core_version, this_machine
 
@@ -156,7 +156,7 @@ def compile(compilation: Compilation) -> NeuronProgram:
 
     options = CompilerOptions.of(compilation.settings)
     examples, states = compilation.examples, compilation.states
-    with quiet_transformers(), traced_lazily():
+    with quiet_jit(), traced_lazily():
         if len(examples) > 1 and not states and options.inline_weights and not unable_to_run():
             scripts = {FILE_NAME: _bucketed(torch_neuronx, compilation, options)}
             files = dict.fromkeys(examples, FILE_NAME)

@@ -122,7 +122,7 @@ def compile(compilation: Compilation) -> TorchScriptProgram:
     """Trace a module once for each set of shapes; weights are shared with it, not copied."""
     module, examples = compilation.module, compilation.examples
     try:
-        with torch.no_grad(), _quiet_jit(), _named(module, examples):
+        with torch.no_grad(), quiet_jit(), _named(module, examples):
             traced = torch.jit.trace_module(module, dict(examples), check_trace=False, strict=True)  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise CompileError(
@@ -148,7 +148,7 @@ def _named(module: nn.Module, examples: Examples) -> Iterator[None]:
 def save(program: TorchScriptProgram, path: Path) -> None:
     """Write code and weights into one file; tied weights are stored once."""
     try:
-        with _quiet_jit():
+        with quiet_jit():
             torch.jit.save(program.module, str(path))
     except RuntimeError as error:
         if "Could not export" in str(error):
@@ -163,7 +163,7 @@ def load(path: Path, names: Iterable[str], placement: Placement | None = None) -
     """Read graphs onto the CPU; they share their weights."""
     require_no_placement(placement)
     try:
-        with _quiet_jit():
+        with quiet_jit():
             module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
         raise RequestError(f"{path} is no TorchScript file: {first_line(error)}", "Export again.") from error
@@ -175,7 +175,7 @@ def load(path: Path, names: Iterable[str], placement: Placement | None = None) -
 
 
 @contextmanager
-def _quiet_jit() -> Iterator[None]:
+def quiet_jit() -> Iterator[None]:
     """Silence warnings for one call of torch.jit.
 
     Tracing reads every attribute of a module, deprecated ones included, and warns of each tensor used as a
