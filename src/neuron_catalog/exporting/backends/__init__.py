@@ -11,12 +11,13 @@ from typing import cast
 from packaging.version import Version
 
 from neuron_catalog.errors import RequestError, nearest
-from neuron_catalog.exporting.backends import torchscript, xla
+from neuron_catalog.exporting.backends import torch_export, torchscript, xla
 from neuron_catalog.exporting.backends.protocol import Backend
 from neuron_catalog.manifest import Manifest
 
 BACKENDS: dict[str, Backend] = {
     "torchscript": cast("Backend", torchscript),
+    "torch-export": cast("Backend", torch_export),
     "xla": cast("Backend", xla),
 }
 """Name → module, the preferred one first."""

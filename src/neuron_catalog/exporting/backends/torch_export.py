@@ -1,0 +1,211 @@
+"""`torch.export` on the CPU: the programs that `torch.compile` and compilers of PyTorch 2 begin with.
+
+The model's Python code is followed with tensors that have shapes and no values, so code that decides by
+values is refused; the exporter of transformers can write some models otherwise and is asked then. A graph
+keeps the operators of the eager model, those that write in place too: states come out as from TorchScript.
+
+What the file holds, and that reading it unpickles nothing, is told in `pt2`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import JsonValue
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.utils import _pytree as pytree
+
+from neuron_catalog.catalog.tiers import Tier
+from neuron_catalog.errors import CompileError, RequestError, first_line
+from neuron_catalog.exporting.backends import float32, pt2
+from neuron_catalog.exporting.backends.protocol import Compilation, CompiledGraph, Settings
+from neuron_catalog.models.sources import quiet_transformers
+
+FILE_NAME = "model.pt2"
+DEVICE = "CPU"
+TIER: Tier = "traced"
+ABSOLUTE_BOUND = False
+
+versions = float32.versions
+unable_to_run = float32.unable_to_run
+unsupported = float32.unsupported
+
+REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)
+"""What torch.export raises for a model that it cannot follow, whatever the reason."""
+
+
+def unavailable() -> str:
+    """torch.export comes with torch."""
+    return ""
+
+
+def arguments(settings: Settings) -> dict[str, JsonValue]:  # noqa: ARG001
+    """Without `strict`, Python itself runs the model's code; there are no dynamic shapes."""
+    return {"strict": False, "dynamic_shapes": None}
+
+
+@dataclass(frozen=True)
+class StaticGraph:
+    """A program that runs without recording gradients, for tensors of its shapes and types only."""
+
+    module: Callable[..., tuple[Tensor, ...]]
+    names: tuple[str, ...]
+    """What its inputs are called, if they are given by name."""
+    signature: tuple[tuple[torch.Size, torch.dtype], ...]
+
+    @classmethod
+    def of(cls, program: ExportedProgram) -> StaticGraph:
+        values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+        inputs = [values[name] for name in program.graph_signature.user_inputs]
+        _, named = pytree.tree_unflatten(range(len(inputs)), program.call_spec.in_spec)
+        signature = tuple((value.shape, value.dtype) for value in inputs)
+        # Guards would be source code that is read from the file; the signature says the same.
+        return cls(program.module(check_guards=False), tuple(named), signature)
+
+    def __call__(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        given = tuple((tensor.shape, tensor.dtype) for tensor in tensors)
+        if given != self.signature:
+            told = [", ".join(f"{tuple(s)} {t}" for s, t in each) for each in (given, self.signature)]
+            raise ValueError(f"the graph was given {told[0]}; it takes {told[1]}")
+        with torch.no_grad():
+            if self.names:
+                return self.module(**dict(zip(self.names, tensors, strict=True)))
+            return self.module(*tensors)
+
+
+@dataclass(frozen=True)
+class TorchExportProgram:
+    """An exported program for each graph; they share their weights."""
+
+    programs: Mapping[str, ExportedProgram]
+    observed: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    @cached_property
+    def graphs(self) -> dict[str, CompiledGraph]:
+        with _quiet():
+            return {name: StaticGraph.of(program) for name, program in self.programs.items()}
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        return dict(next(iter(self.programs.values())).state_dict)
+
+
+def compile(compilation: Compilation) -> TorchExportProgram:
+    """Export a module once for each set of shapes; weights are shared with it, not copied."""
+    module, observed = compilation.module, {}
+    programs: dict[str, ExportedProgram] = {}
+    for name, example in compilation.examples.items():
+        function = getattr(module, name, module.forward)
+        try:
+            programs[name] = _exported(module, function, example)
+        except REFUSALS as error:
+            programs[name] = _exported_by_transformers(module, function, example, error)
+            observed[name] = "transformers.exporters.DynamoExporter"
+        _forget(programs[name])
+    return TorchExportProgram(programs, observed)
+
+
+def _exported(module: nn.Module, function: CompiledGraph, example: tuple[Tensor, ...]) -> ExportedProgram:
+    with _undisturbed(module):
+        return torch.export.export(Called(module, function), example, strict=False)
+
+
+def _exported_by_transformers(
+    module: nn.Module, function: CompiledGraph, example: tuple[Tensor, ...], refusal: Exception
+) -> ExportedProgram:
+    """Ask the exporter of transformers, which replaces code of some models that torch cannot follow.
+
+    It wants inputs by name. It needs a newer torch and transformers than the rest of this package.
+
+    Raises:
+        CompileError: with what torch said, if it does not know better.
+    """
+    try:
+        from transformers.exporters import DynamoConfig, DynamoExporter
+
+        inputs = {f"input_{number}": tensor for number, tensor in enumerate(example)}
+        by_name = Called(module, lambda **named: function(*named.values()))
+        with _undisturbed(module):
+            given = DynamoExporter().export(by_name, inputs, DynamoConfig(dynamic=False))
+    except (ImportError, *REFUSALS):
+        raise CompileError(
+            f"torch.export failed: {first_line(refusal)}",
+            "Take the backend torchscript, or add --debug for the place in the model's code.",
+        ) from refusal
+    program: ExportedProgram = given.program
+    return program
+
+
+class Called(nn.Module):
+    """A module that is called by another function: the one with the very same layers, weights and names."""
+
+    def __init__(self, module: nn.Module, function: Callable[..., Any]) -> None:
+        vars(self).update(vars(module))
+        self.forward = function
+
+
+@contextmanager
+def _undisturbed(module: nn.Module) -> Iterator[None]:
+    """Give every layer the attributes back that it had: tensors that a model keeps would lack values."""
+    before = [(layer, dict(vars(layer))) for layer in module.modules()]
+    try:
+        with _quiet(), torch.no_grad():
+            yield
+    finally:
+        for layer, attributes in before:
+            vars(layer).clear()
+            vars(layer).update(attributes)
+
+
+def _forget(program: ExportedProgram) -> None:
+    """Drop what only says where and with what a program was made: lines of source files and the examples."""
+    program.example_inputs = None
+    for graph in program.graph_module.modules():
+        for node in graph.graph.nodes if isinstance(graph, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)
+
+
+def save(program: TorchExportProgram, path: Path) -> None:
+    """Write all programs into one file; weights, tied ones too, are stored once."""
+    try:
+        with _quiet():
+            pt2.write(program.programs, path)
+    except RuntimeError as error:
+        if "PytorchStreamWriter" in str(error):
+            raise OSError(f"torch.export.save: {first_line(error)}") from error
+        raise CompileError(
+            f"The exported program cannot be saved: {first_line(error)}",
+            "Take the backend torchscript.",
+        ) from error
+
+
+def load(path: Path, names: Iterable[str]) -> TorchExportProgram:
+    """Read programs onto the CPU; they share their weights."""
+    try:
+        with _quiet():
+            programs = pt2.read(path)
+    except (*REFUSALS, OSError) as error:
+        raise RequestError(
+            f"{path} holds no programs of torch.export: {first_line(error)}", "Export again."
+        ) from error
+    chosen = {name: programs.get(name) for name in names}
+    for name, program in chosen.items():
+        if program is None:
+            raise RequestError(f"{path} has no graph {name!r}.", "Export again.")
+    return TorchExportProgram({name: program for name, program in chosen.items() if program})
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence warnings for one call of torch.export, and notices of transformers that it runs once more."""
+    with warnings.catch_warnings(), quiet_transformers():
+        warnings.simplefilter("ignore")
+        yield
