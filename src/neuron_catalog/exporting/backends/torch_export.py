@@ -1,21 +1,18 @@
 """`torch.export` on the CPU: the programs that `torch.compile` and compilers of PyTorch 2 begin with.
 
 The model's Python code is followed with tensors that have shapes and no values, so code that decides by
-values is refused; the exporter of transformers can write some models otherwise and is asked then. A graph
-keeps the operators of the eager model, those that write in place too: states come out as from TorchScript.
+values is refused unless one of the `WAYS` of `exportable` helps. A graph keeps the operators of the eager
+model, those that write in place too: states come out as from TorchScript.
 
 What the file holds, and that reading it unpickles nothing, is told in `pt2`.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import JsonValue
@@ -26,8 +23,8 @@ from torch.utils import _pytree as pytree
 from neuron_catalog.catalog.tiers import Tier
 from neuron_catalog.errors import CompileError, RequestError, first_line
 from neuron_catalog.exporting.backends import float32, pt2
+from neuron_catalog.exporting.backends.exportable import REFUSALS, WAYS, quiet
 from neuron_catalog.exporting.backends.protocol import Compilation, CompiledGraph, Settings
-from neuron_catalog.models.sources import quiet_transformers
 
 FILE_NAME = "model.pt2"
 DEVICE = "CPU"
@@ -37,9 +34,6 @@ ABSOLUTE_BOUND = False
 versions = float32.versions
 unable_to_run = float32.unable_to_run
 unsupported = float32.unsupported
-
-REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)
-"""What torch.export raises for a model that it cannot follow, whatever the reason."""
 
 
 def unavailable() -> str:
@@ -90,7 +84,7 @@ class TorchExportProgram:
 
     @cached_property
     def graphs(self) -> dict[str, CompiledGraph]:
-        with _quiet():
+        with quiet():
             return {name: StaticGraph.of(program) for name, program in self.programs.items()}
 
     @property
@@ -104,79 +98,45 @@ def compile(compilation: Compilation) -> TorchExportProgram:
     programs: dict[str, ExportedProgram] = {}
     for name, example in compilation.examples.items():
         function = getattr(module, name, module.forward)
-        try:
-            programs[name] = _exported(module, function, example)
-        except REFUSALS as error:
-            programs[name] = _exported_by_transformers(module, function, example, error)
-            observed[name] = "transformers.exporters.DynamoExporter"
-        _forget(programs[name])
+        programs[name], observed[name] = _exported(module, function, example)
+        _tidy(programs[name])
     return TorchExportProgram(programs, observed)
 
 
-def _exported(module: nn.Module, function: CompiledGraph, example: tuple[Tensor, ...]) -> ExportedProgram:
-    with _undisturbed(module):
-        return torch.export.export(Called(module, function), example, strict=False)
-
-
-def _exported_by_transformers(
-    module: nn.Module, function: CompiledGraph, example: tuple[Tensor, ...], refusal: Exception
-) -> ExportedProgram:
-    """Ask the exporter of transformers, which replaces code of some models that torch cannot follow.
-
-    It wants inputs by name. It needs a newer torch and transformers than the rest of this package.
+def _exported(
+    module: nn.Module, function: CompiledGraph, example: tuple[Tensor, ...]
+) -> tuple[ExportedProgram, str]:
+    """Return a program, and which way led to it.
 
     Raises:
-        CompileError: with what torch said, if it does not know better.
+        CompileError: with what torch said first, if none does.
     """
-    try:
-        from transformers.exporters import DynamoConfig, DynamoExporter
-
-        inputs = {f"input_{number}": tensor for number, tensor in enumerate(example)}
-        by_name = Called(module, lambda **named: function(*named.values()))
-        with _undisturbed(module):
-            given = DynamoExporter().export(by_name, inputs, DynamoConfig(dynamic=False))
-    except (ImportError, *REFUSALS):
-        raise CompileError(
-            f"torch.export failed: {first_line(refusal)}",
-            "Take the backend torchscript, or add --debug for the place in the model's code.",
-        ) from refusal
-    program: ExportedProgram = given.program
-    return program
+    refusals = []
+    for name, exported in WAYS.items():
+        try:
+            return exported(module, function, example), name
+        except (ImportError, *REFUSALS) as error:
+            refusals.append(error)
+    raise CompileError(
+        f"torch.export failed: {first_line(refusals[0])}",
+        "Take the backend torchscript, or add --debug for the place in the model's code.",
+    ) from refusals[0]
 
 
-class Called(nn.Module):
-    """A module that is called by another function: the one with the very same layers, weights and names."""
-
-    def __init__(self, module: nn.Module, function: Callable[..., Any]) -> None:
-        vars(self).update(vars(module))
-        self.forward = function
-
-
-@contextmanager
-def _undisturbed(module: nn.Module) -> Iterator[None]:
-    """Give every layer the attributes back that it had: tensors that a model keeps would lack values."""
-    before = [(layer, dict(vars(layer))) for layer in module.modules()]
-    try:
-        with _quiet(), torch.no_grad():
-            yield
-    finally:
-        for layer, attributes in before:
-            vars(layer).clear()
-            vars(layer).update(attributes)
-
-
-def _forget(program: ExportedProgram) -> None:
-    """Drop what only says where and with what a program was made: lines of source files and the examples."""
+def _tidy(program: ExportedProgram) -> None:
+    """Drop examples, lines of source files, and nodes for numbers that were known: a file cannot hold those."""
     program.example_inputs = None
     for graph in program.graph_module.modules():
-        for node in graph.graph.nodes if isinstance(graph, torch.fx.GraphModule) else ():
+        for node in list(graph.graph.nodes) if isinstance(graph, torch.fx.GraphModule) else ():
             node.meta.pop("stack_trace", None)
+            if node.target is torch.ops.aten.item.default and not node.users:
+                node.graph.erase_node(node)
 
 
 def save(program: TorchExportProgram, path: Path) -> None:
     """Write all programs into one file; weights, tied ones too, are stored once."""
     try:
-        with _quiet():
+        with quiet():
             pt2.write(program.programs, path)
     except RuntimeError as error:
         if "PytorchStreamWriter" in str(error):
@@ -190,7 +150,7 @@ def save(program: TorchExportProgram, path: Path) -> None:
 def load(path: Path, names: Iterable[str]) -> TorchExportProgram:
     """Read programs onto the CPU; they share their weights."""
     try:
-        with _quiet():
+        with quiet():
             programs = pt2.read(path)
     except (*REFUSALS, OSError) as error:
         raise RequestError(
@@ -201,11 +161,3 @@ def load(path: Path, names: Iterable[str]) -> TorchExportProgram:
         if program is None:
             raise RequestError(f"{path} has no graph {name!r}.", "Export again.")
     return TorchExportProgram({name: program for name, program in chosen.items() if program})
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence warnings for one call of torch.export, and notices of transformers that it runs once more."""
-    with warnings.catch_warnings(), quiet_transformers():
-        warnings.simplefilter("ignore")
-        yield
