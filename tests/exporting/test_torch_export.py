@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -384,6 +385,21 @@ def test_the_exporter_of_transformers_is_asked_where_torch_refuses(module, monke
     assert torch.equal(graph(*example())[0], module(*example())[0])
     with pytest.raises(ValueError, match="it takes"):
         graph(*example(4))
+
+
+@pytest.mark.parametrize("depends", [True, False])
+def test_a_program_with_shapes_that_depend_on_values_must_be_readable(depends, monkeypatch, tmp_path):
+    class Chosen(nn.Module):
+        def forward(self, value):
+            return ((value[value > 0] if depends else value).sum(),)
+
+    def fail(path):
+        raise RuntimeError("expected no unbacked symbols")
+
+    program = torch_export.compile(Compilation(Chosen(), {"forward": (torch.ones(3),)}))
+    monkeypatch.setattr(torch_export.pt2, "read", fail)
+    with pytest.raises(CompileError, match="cannot be saved") if depends else nullcontext():
+        torch_export.save(program, tmp_path / "model.pt2")
 
 
 class Planted:

@@ -71,7 +71,7 @@ def with_known_numbers(module: nn.Module, function: CompiledGraph, example: Exam
 
 
 def _whole_numbers(module: nn.Module) -> Iterator[tuple[Holder, str, Tensor]]:
-    """Yield small tensors of whole numbers that belong to no checkpoint, with what holds each by which name."""
+    """Yield small tensors of whole numbers that are in no checkpoint, with what holds each by which name."""
     for layer in module.modules():
         lasting = layer._buffers.keys() - layer._non_persistent_buffers_set
         for holder in _holders(layer):

@@ -124,7 +124,7 @@ def _exported(
 
 
 def _tidy(program: ExportedProgram) -> None:
-    """Drop examples, lines of source files, and nodes for numbers that were known: a file cannot hold those."""
+    """Drop examples, lines of source files, and questions for known numbers, which a file cannot hold."""
     program.example_inputs = None
     for graph in program.graph_module.modules():
         for node in list(graph.graph.nodes) if isinstance(graph, torch.fx.GraphModule) else ():
@@ -134,17 +134,28 @@ def _tidy(program: ExportedProgram) -> None:
 
 
 def save(program: TorchExportProgram, path: Path) -> None:
-    """Write all programs into one file; weights, tied ones too, are stored once."""
+    """Write all programs into one file; weights, tied ones too, are stored once.
+
+    torch cannot read back every program with a shape that depends on values, so such a one is tried.
+    """
     try:
         with quiet():
             pt2.write(program.programs, path)
-    except RuntimeError as error:
+            if any(map(_depends_on_values, program.programs.values())):
+                pt2.read(path)
+    except REFUSALS as error:
         if "PytorchStreamWriter" in str(error):
             raise OSError(f"torch.export.save: {first_line(error)}") from error
         raise CompileError(
-            f"The exported program cannot be saved: {first_line(error)}",
-            "Take the backend torchscript.",
+            f"The exported program cannot be saved: {first_line(error)}", "Take the backend torchscript."
         ) from error
+
+
+def _depends_on_values(program: ExportedProgram) -> bool:
+    values = (node.meta.get("val") for node in program.graph.nodes)
+    return any(
+        not isinstance(size, int) for each in values if isinstance(each, Tensor) for size in each.shape
+    )
 
 
 def load(path: Path, names: Iterable[str]) -> TorchExportProgram:
