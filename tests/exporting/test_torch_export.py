@@ -209,14 +209,16 @@ def test_a_loaded_program_can_be_saved_again(program, tmp_path):
 
 
 class Keeping(nn.Module):
-    """Keeps a tensor, and sets a hook when it is called first."""
+    """Keeps tensors, one in an object of its own, and sets a hook when it is called first."""
 
     def __init__(self):
         super().__init__()
         self.layer = nn.Linear(3, 3)
         self.kept = None
+        self.words = SimpleNamespace()
 
     def forward(self, value):
+        self.words.ids = torch.arange(3)
         if self.kept is None:
             self.layer.register_forward_hook(lambda layer, given, answer: answer + 1)
         self.kept = self.layer(value)
@@ -228,6 +230,7 @@ def test_export_leaves_the_module_as_it_was():
     program = torch_export.compile(Compilation(module, {"forward": (torch.ones(2, 3),)}))
     assert module.kept is None
     assert not module.layer._forward_hooks
+    assert not vars(module.words)
     (given,) = program.graphs["forward"](torch.ones(2, 3))
     assert torch.equal(given, module(torch.ones(2, 3))[0])
 

@@ -122,9 +122,13 @@ def _undisturbed(module: nn.Module) -> Iterator[None]:
 
 
 def _holders(layer: nn.Module) -> Iterator[Holder]:
-    """Yield the dictionaries in which a layer keeps what it has: its attributes, and those among them."""
+    """Yield what a layer keeps things in: its attributes, and dictionaries and plain objects among them."""
     yield vars(layer)
-    yield from (each for each in vars(layer).values() if isinstance(each, dict))
+    for value in vars(layer).values():
+        if isinstance(value, dict):
+            yield value
+        elif hasattr(value, "__dict__") and not callable(value) and not isinstance(value, Tensor):
+            yield vars(value)
 
 
 @contextmanager
