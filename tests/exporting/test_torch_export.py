@@ -347,7 +347,7 @@ def by_values(outputs):
         (
             lambda outputs: (outputs[0] * (2 if outputs[0].sum() > 0 else 1),),
             5,
-            "Error: torch.export failed: ",
+            "Error: torch.export failed at test_torch_export.py:",
         ),
     ],
     ids=["wrong values", "decides by values"],
@@ -364,6 +364,7 @@ def test_refusal_is_one_line_of_cause_and_one_of_remedy(module):
     with pytest.raises(CompileError) as refused:
         torch_export.compile(Compilation(Around(module, by_values), {"forward": example()}))
     assert len(str(refused.value).splitlines()) == 2
+    assert refused.value.cause.startswith("torch.export failed at test_torch_export.py:")
     assert "Take the backend torchscript" in refused.value.remedy
 
 

@@ -9,6 +9,7 @@ What the file holds, and that reading it unpickles nothing, is told in `pt2`.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,6 +31,7 @@ FILE_NAME = "model.pt2"
 DEVICE = "CPU"
 TIER: Tier = "traced"
 ABSOLUTE_BOUND = False
+TORCH = Path(torch.__file__).parent
 
 versions = float32.versions
 unable_to_run = float32.unable_to_run
@@ -118,9 +120,16 @@ def _exported(
         except (ImportError, *REFUSALS) as error:
             refusals.append(error)
     raise CompileError(
-        f"torch.export failed: {first_line(refusals[0])}",
-        "Take the backend torchscript, or add --debug for the place in the model's code.",
+        f"torch.export failed at {_place(refusals[0])}: {first_line(refusals[0])}",
+        "Take the backend torchscript; --debug shows how it came there.",
     ) from refusals[0]
+
+
+def _place(refusal: Exception) -> str:
+    """Return the last line of code that was not torch's own."""
+    frames = traceback.extract_tb(refusal.__traceback__)
+    last = next(each for each in reversed(frames) if TORCH not in Path(each.filename).parents)
+    return f"{Path(last.filename).name}:{last.lineno}"
 
 
 def _tidy(program: ExportedProgram) -> None:
