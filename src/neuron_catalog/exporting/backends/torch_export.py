@@ -30,6 +30,7 @@ from neuron_catalog.exporting.backends.protocol import Compilation, CompiledGrap
 FILE_NAME = "model.pt2"
 DEVICE = "CPU"
 TIER: Tier = "traced"
+ROUNDING_FACTOR = 1.0
 ABSOLUTE_BOUND = False
 TORCH = Path(torch.__file__).parent
 
