@@ -11,13 +11,14 @@ from typing import cast
 from packaging.version import Version
 
 from neuron_catalog.errors import RequestError, nearest
-from neuron_catalog.exporting.backends import neuronx, torchscript, xla
+from neuron_catalog.exporting.backends import neuronx, torch_export, torchscript, xla
 from neuron_catalog.exporting.backends.protocol import Backend
 from neuron_catalog.manifest import Manifest
 
 BACKENDS: dict[str, Backend] = {
     "neuronx": cast("Backend", neuronx),
     "torchscript": cast("Backend", torchscript),
+    "torch-export": cast("Backend", torch_export),
     "xla": cast("Backend", xla),
 }
 """Name → module, the preferred one first."""

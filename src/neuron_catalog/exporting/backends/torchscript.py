@@ -10,12 +10,12 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-import transformers
 from pydantic import JsonValue
 from torch import Tensor, nn
 
 from neuron_catalog.catalog.tiers import Tier
 from neuron_catalog.errors import CompileError, RequestError, first_line
+from neuron_catalog.exporting.backends import float32
 from neuron_catalog.exporting.backends.protocol import (
     Compilation,
     CompiledGraph,
@@ -34,13 +34,12 @@ APART = False
 ROUNDING_FACTOR = 1.0
 ABSOLUTE_BOUND = False
 
-NEUTRAL: dict[str, tuple[JsonValue, ...]] = {
-    "auto_cast": ("none", None),
-    "auto_cast_type": ("fp32", "float32", None),
-    "num_cores": (1, None),
-    "optlevel": (None,),
-}
-"""Compiler option → the values that ask for nothing that this backend does not do anyway."""
+versions = float32.versions
+unable_to_run = float32.unable_to_run
+unable_to_load = float32.unable_to_load
+completed = float32.completed
+environment = float32.environment
+unsupported = float32.unsupported
 
 
 def unavailable() -> str:
@@ -48,42 +47,9 @@ def unavailable() -> str:
     return ""
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of torch, which traces, and of transformers, which holds the model code."""
-    return {"torch": torch.__version__, "transformers": transformers.__version__}
-
-
-def unable_to_run() -> str:
-    """The CPU is always there."""
-    return ""
-
-
-def unable_to_load(arguments: Mapping[str, JsonValue], versions: Mapping[str, str]) -> str:  # noqa: ARG001
-    """TorchScript runs on any CPU."""
-    return ""
-
-
-def completed(asked: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """There is nothing to add."""
-    return dict(asked)
-
-
-def environment(settings: Settings) -> dict[str, str]:  # noqa: ARG001
-    """It compiles here."""
-    return {}
-
-
 def arguments(settings: Settings) -> dict[str, JsonValue]:  # noqa: ARG001
     """`check_trace` repeats the trace with the same inputs; validation with fresh ones replaces it."""
     return {"check_trace": False, "strict": True}
-
-
-def unsupported(option: str, value: JsonValue) -> str:
-    """All is computed in float32 on the CPU, as the eager model does; no compiler has a say in it."""
-    neutral = NEUTRAL.get(option)
-    if neutral is None:
-        return f"it knows no option {option}"
-    return "" if value in neutral else f"it runs in float32 on the CPU, so {option} can only be {neutral[0]}"
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from neuron_catalog.catalog.tiers import Tier
 from neuron_catalog.errors import RequestError, first_line
-from neuron_catalog.exporting.backends import torchscript
+from neuron_catalog.exporting.backends import float32
 from neuron_catalog.exporting.backends.lazily import first_names, tensors_of
 from neuron_catalog.exporting.backends.lowering import Lowered, lower, xla_modules
 from neuron_catalog.exporting.backends.protocol import (
@@ -59,11 +59,6 @@ def unavailable() -> str:
     return "" if find_spec("torch_xla") else "torch-xla is not installed; `make xla-env` makes an environment"
 
 
-def unable_to_run() -> str:
-    """XLA's CPU device is where torch-xla is."""
-    return ""
-
-
 def versions() -> dict[str, str]:
     """Return the versions of torch, of torch-xla, which lowers, and of transformers."""
     return {
@@ -78,10 +73,11 @@ def arguments(settings: Settings) -> dict[str, JsonValue]:  # noqa: ARG001
     return {"device": "CPU"}
 
 
-unable_to_load = torchscript.unable_to_load
-completed = torchscript.completed
-environment = torchscript.environment
-unsupported = torchscript.unsupported
+unable_to_run = float32.unable_to_run
+unable_to_load = float32.unable_to_load
+completed = float32.completed
+environment = float32.environment
+unsupported = float32.unsupported
 
 
 @dataclass(frozen=True)
