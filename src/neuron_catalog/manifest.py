@@ -175,7 +175,8 @@ class Manifest(Inventory):
 
     @property
     def was_run(self) -> bool:
-        """Whether the compiled graphs were run when they were made; there may have been no device."""
+        """Whether the compiled graphs were run when they were made: it may have been asked not to, and there
+        may have been no device."""
         return all(c.status != "not_run" for g in self.graphs for c in g.checks if c.name == "signature")
 
     @classmethod

@@ -79,8 +79,8 @@ def _on_terminal() -> bool:
 def print_checks(manifest: Manifest) -> None:
     """Print the outcome of the checks, output by output for the values of the largest graph."""
     *buckets, graph = manifest.graphs
-    if not manifest.verified:
-        say(f"Not validated: {graph.checks[0].detail}.")
+    if not manifest.was_run:
+        _print_not_run(manifest)
         return
     say(f"Validating the {manifest.plan.architecture} graph, saved and read back, against the eager model:")
     for check in graph.checks:
@@ -96,6 +96,22 @@ def print_checks(manifest: Manifest) -> None:
     for bucket in buckets:
         largest = max((d.largest for check in bucket.checks for d in check.differences), default=0.0)
         say(f"-[✓] {sizes(bucket.plan)}: the same checks, largest difference {largest:.1e}")
+
+
+def _print_not_run(manifest: Manifest) -> None:
+    """Say what was seen of graphs that were not run: nothing at all, or what they were compiled from."""
+    graph = manifest.graphs[-1]
+    before = [check for check in graph.checks if check.status != "not_run"]
+    if not before:
+        say(f"Not validated: {graph.checks[0].detail}.")
+        return
+    target = manifest.backend.arguments.get("target", manifest.backend.name)
+    say(f"Compiled for {target}, and not run: {graph.checks[0].detail}. Seen on the CPU, before:")
+    for check in before:
+        say(f"-[{MARKS[check.status]}] {check.name}: {check.detail}")
+    for fit in graph.fits:
+        say(f"-[{MARKS['passed' if fit.filled else 'not_run']}] {fit_line(fit)}")
+    say("`neuron-catalog validate` runs all checks where a device is.")
 
 
 def sizes(plan: Plan) -> str:
