@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -64,14 +65,40 @@ class LazyTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, known: Iterable[tuple[Tensor, Tensor]]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._outside: TorchFunctionMode | None = None
+        self._depth = 0
         for lazy, value in known:
             SHADOWS[_inner(lazy)] = value
+            if torch._is_functional_tensor(lazy):
+                self._outside = _Wrapping(self)
         self.fixed: dict[str, str] = {}
         """Line of code → the operator whose result was fixed there."""
 
+    def __enter__(self) -> Self:
+        if self._outside and not self._depth:
+            self._outside.__enter__()  # type: ignore[no-untyped-call]
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        if self._outside and not self._depth:
+            self._outside.__exit__(*raised)  # type: ignore[no-untyped-call]
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether an operator is being called at this moment."""
+        return self._depth > 0
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
-        kwargs = kwargs or {}
+        self._depth += 1
+        try:
+            return self._answer(func, args, kwargs or {})
+        finally:
+            self._depth -= 1
+
+    def _answer(self, func: Any, args: Any, kwargs: Any) -> Any:
         lazy = _lazy_device(args, kwargs)
         if lazy is None:
             return func(*args, **kwargs)
@@ -131,6 +158,29 @@ class LazyTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _note(self, func: Any) -> None:
         self.fixed.setdefault(model_line(traceback.extract_stack()), func.name().partition(".")[0])
+
+
+class _Wrapping(TorchFunctionMode):
+    """Wraps the tensors that a model makes from nothing, as torch-xla does where no mode is between.
+
+    Otherwise a write into a part of one would be lost.
+    """
+
+    def __init__(self, trace: LazyTrace) -> None:
+        super().__init__()
+        self._trace = trace
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        given = func(*args, **(kwargs or {}))
+        return given if self._trace.is_inside else tree_map_only(Tensor, _wrapped, given)
+
+
+def _wrapped(tensor: Tensor) -> Tensor:
+    if tensor.device.type in ("cpu", "meta") or torch._is_functional_tensor(tensor):
+        return tensor
+    wrapped: Tensor = torch._to_functional_tensor(tensor)
+    return wrapped
 
 
 def _on_cpu(func: Any) -> Any:
