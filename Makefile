@@ -46,6 +46,7 @@ lint: $(READY)
 	$(BIN)/python tools/generate_pages.py --check
 	$(BIN)/python tools/generate_code_pages.py --check
 	$(BIN)/python tools/generate_neuron_pages.py --check
+	$(BIN)/python tools/generate_lowering_page.py --check
 	$(BIN)/neuron-catalog check
 
 types: $(READY)
@@ -76,6 +77,7 @@ evidence: $(READY)
 lowered: $(XLA_READY) $(READY)
 	$(XLA_VENV)/bin/python tools/lower_catalog.py --jobs $(JOBS)
 	$(BIN)/python tools/generate_pages.py
+	$(BIN)/python tools/generate_lowering_page.py
 
 matrix: $(READY)
 	$(BIN)/python tools/version_matrix.py
@@ -85,6 +87,7 @@ pages: $(READY)
 	$(BIN)/python tools/generate_pages.py
 	$(BIN)/python tools/generate_code_pages.py
 	$(BIN)/python tools/generate_neuron_pages.py
+	$(BIN)/python tools/generate_lowering_page.py
 
 clean:
 	rm -rf $(VENV) build dist
