@@ -64,7 +64,7 @@ def overlay(tmp_path, catalog):
 def test_what_is_not_recorded_is_declared_only(overlay, catalog):
     mine = Catalog([overlay, *catalog.folders])
     assert set(mine.tiers("esm").values()) == {"declared"}
-    assert set(catalog.tiers("esm").values()) == {"traced"}
+    assert set(catalog.tiers("esm").values()) == {"lowered"}
 
 
 def test_recording_lies_beside_the_architecture_and_lifts_its_tier(overlay, run):
@@ -87,6 +87,14 @@ def test_a_changed_summary_changes_no_definition(overlay, catalog):
     path = overlay / "architectures" / "esm.yaml"
     before = catalog.definition("esm")
     path.write_text(path.read_text().replace("ESM-2 protein", "The ESM-2 protein"))
+    assert Catalog([overlay, *catalog.folders]).definition("esm") == before
+
+
+def test_facts_for_a_compiler_change_no_definition(overlay, catalog):
+    """A run that had a compiler records what that was passed."""
+    path = overlay / "architectures" / "esm.yaml"
+    before = catalog.definition("esm")
+    path.write_text(path.read_text() + "compiler: {enable_saturate_infinity: true}\n")
     assert Catalog([overlay, *catalog.folders]).definition("esm") == before
 
 

@@ -43,7 +43,7 @@ def test_explain_tells_tasks_evidence_and_the_command(run):
     code, out, _ = run("explain", "esm")
     assert code == 0
     assert out.startswith("esm is supported: ESM-2")
-    assert "fill-mask: traced (torchscript, neuron-catalog" in out
+    assert "fill-mask: lowered (xla, neuron-catalog" in out
     assert "Export it: neuron-catalog export esm --task feature-extraction" in out
 
 
@@ -63,7 +63,7 @@ def test_explain_says_which_command_adds_what_is_missing(run):
 def test_explain_is_there_for_programs_too(run):
     told = json.loads(run("explain", "esm", "--json")[1])
     assert told["supported"] is True
-    assert told["tasks"]["fill-mask"]["tier"] == "traced"
+    assert told["tasks"]["fill-mask"]["tier"] == "lowered"
 
 
 @pytest.mark.parametrize("text", ["{}", "[", '{"model_type": 3}', None])

@@ -42,6 +42,12 @@ def test_plan_holds_numbers_only(catalog):
     assert made.masks == (made.inputs[1],)
 
 
+def test_facts_for_a_compiler_are_the_family_s_and_one_s_own(catalog):
+    assert plan(catalog, "bert", "fill-mask").compiler == {"model_type": "transformer"}
+    assert catalog.families["image-encoder"].compiler == {}
+    assert catalog.get("vit").compiler == {"model_type": "transformer"}
+
+
 @given(batch=st.integers(1, 64), length=st.integers(1, 64), choices=st.integers(1, 9))
 def test_every_axis_reaches_its_dimension(catalog, batch, length, choices):
     axes = {"batch_size": batch, "sequence_length": length, "num_choices": choices}

@@ -13,6 +13,7 @@ from typing import Any
 from packaging.specifiers import SpecifierSet
 
 from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.catalog.tiers import TIERS
 from neuron_catalog.errors import RequestError, nearest
 from neuron_catalog.schema.documents import VersionBound
 
@@ -67,7 +68,8 @@ def explanation(model: str, catalog: Catalog) -> dict[str, Any]:
     tasks = {task: _task(catalog, model_type, task) for task in architecture.tasks}
     lines = [f"{model_type} is supported: {architecture.summary}"]
     for task, facts in tasks.items():
-        proofs = "; ".join(facts["evidence"]) or "no run is recorded"
+        best, *others = facts["evidence"] or ["no run is recorded"]
+        proofs = f"{best}; and {len(others)} more" if others else best
         needed = ", ".join(facts["mandatory_axes"])
         lines += [f"  {task}: {facts['tier']} ({proofs})", *([f"    needs {needed}"] if needed else [])]
     for package, bound in architecture.requires.items():
@@ -105,6 +107,7 @@ def _installed(bound: VersionBound, package: str) -> str:
 
 def _task(catalog: Catalog, name: str, task: str) -> dict[str, Any]:
     runs = [run for run in catalog.evidence(name) if run.task == task]
+    runs.sort(key=lambda run: (TIERS.index(run.tier), run.date), reverse=True)
     return {
         "tier": catalog.tiers(name)[task],
         "mandatory_axes": list(catalog.mandatory_axes(name, task)),
