@@ -68,7 +68,7 @@ def _absent(last: Release) -> str:
             f"make an environment with Python {last.python[-1]}"
         )
     return (
-        "the Neuron SDK is not installed; with it all machines compile, and those with a Neuron device run "
+        "the Neuron SDK is not installed; with it any machine compiles, and one with a Neuron device runs "
         f"graphs: {install_line()}"
     )
 
