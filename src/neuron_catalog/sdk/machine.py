@@ -44,7 +44,7 @@ class Machine:
 def this_machine() -> Machine:
     """Look at the files of the driver and of the kernel."""
     try:
-        instance = PRODUCT.read_text(encoding="utf-8").strip()
+        instance = PRODUCT.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         instance = ""
     return Machine(len([*DEVICES.glob("neuron[0-9]*")]), instance)
