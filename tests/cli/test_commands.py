@@ -6,7 +6,8 @@ import re
 import pytest
 import yaml
 
-from neuron_catalog.exporting.backends import BACKENDS
+from neuron_catalog.exporting.backends import BACKENDS, neuronx
+from neuron_catalog.sdk import installed, machine
 
 
 def test_list_tasks_of_an_architecture(run):
@@ -156,6 +157,96 @@ def test_doctor_names_backends_and_catalog_folders(run, tmp_path):
     backends = json.loads(run("doctor", "--json")[1])["backends"]
     assert backends["torchscript"] == "available"
     assert list(backends) == list(BACKENDS)
+
+
+def test_doctor_tells_in_a_sentence_why_a_backend_is_not_available(run):
+    code, out, err = run("doctor")
+    lines = {line.split()[0]: line for line in out[out.index("backends:") :].splitlines()[1:]}
+    for name in ("neuronx", "neuron"):
+        assert f"{name} ".ljust(len("torch-export") + 2) + "not available: " in lines[name]
+    assert "the Neuron SDK is not installed; with it any machine compiles" in lines["neuronx"]
+    assert "pip install torch-neuronx==2.9.0.2.15.32035 neuronx-cc==2.26.6360.0" in lines["neuronx"]
+    assert "no environment can have both" in lines["neuron"]
+    assert "take Inf2 or Trn1, backend neuronx" in lines["neuron"]
+
+
+@pytest.fixture
+def neuron(monkeypatch, tmp_path):
+    """Return a function that gives this machine devices, an instance type, and versions of packages."""
+
+    def give(devices=0, instance="", **packages):
+        place = tmp_path / "machine"
+        place.mkdir()
+        (place / "product").write_text(instance)
+        for number in range(devices):
+            (place / f"neuron{number}").touch()
+        monkeypatch.setattr(machine, "DEVICES", place)
+        monkeypatch.setattr(machine, "PRODUCT", place / "product")
+        versions = {name.replace("_", "-"): version for name, version in packages.items()}
+        monkeypatch.setattr(installed, "installed", lambda name: versions.get(name))
+
+    return give
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "told"),
+    [
+        ({}, ["none"], (0, None, None, {})),
+        ({"instance": "m5.large"}, ["none"], (0, "m5.large", None, {})),
+        (
+            {
+                "devices": 2,
+                "instance": "trn2u.48xlarge",
+                "torch_neuronx": "2.9.0.2.15.32035+abc",
+                "neuronx_cc": "2.26.6360.0+def",
+            },
+            [
+                "2 on trn2u.48xlarge: exports are compiled for trn2, unless --target names another",
+                "torch-neuronx is of SDK 2.31.0",
+                "neuronx-cc is of SDK 2.31.0",
+            ],
+            (2, "trn2u.48xlarge", "trn2", {"torch-neuronx": "2.31.0", "neuronx-cc": "2.31.0"}),
+        ),
+        (
+            {"torch_neuronx": "2.9.0.2.15.32035", "neuronx_cc": "2.27.5334.0"},
+            [
+                "none",
+                "torch-neuronx is of SDK 2.31.0",
+                "neuronx-cc is of SDK 2.32.0",
+                "the two were not released together: install those of one SDK",
+            ],
+            (0, None, None, {"torch-neuronx": "2.31.0", "neuronx-cc": "2.32.0"}),
+        ),
+        (
+            {"devices": 1, "neuronx_cc": "99.1"},
+            [
+                "1 on an instance whose type the machine does not tell: name what to compile for by --target",
+                "neuronx-cc is of no SDK that neuron-catalog knows",
+            ],
+            (1, None, None, {"neuronx-cc": None}),
+        ),
+        (
+            {"devices": 1, "instance": "inf1.xlarge"},
+            ["1 on inf1.xlarge: Inf1 is no longer supported by AWS; see the backend neuron below"],
+            (1, "inf1.xlarge", None, {}),
+        ),
+    ],
+    ids=["nothing", "another machine", "one SDK", "two SDKs", "an unknown SDK", "Inf1"],
+)
+def test_doctor_tells_of_devices_and_of_the_sdk(run, neuron, given, said, told):
+    neuron(**given)
+    out = run("doctor")[1]
+    section = out[out.index("Neuron device:") : out.index("backends:")]
+    assert section.splitlines()[1:] == [f"  {line}" for line in said]
+    as_json = json.loads(run("doctor", "--json")[1])["neuron"]
+    assert tuple(as_json[key] for key in ("devices", "instance", "target", "sdk")) == told
+
+
+def test_doctor_tells_what_can_be_compiled_and_not_run(run, monkeypatch):
+    monkeypatch.setattr(neuronx, "unavailable", lambda: "")
+    backends = json.loads(run("doctor", "--json")[1])["backends"]
+    said = "available to compile, not to run what it compiled: this machine has no Neuron device"
+    assert backends["neuronx"] == said
 
 
 def test_architecture_taken_out_of_the_catalog_works_as_a_user_overlay(run, tmp_path, catalog, monkeypatch):

@@ -1,38 +1,23 @@
-"""Commands about artifacts and this machine: verify, inspect, doctor."""
+"""Commands about artifacts: verify, inspect."""
 
 from __future__ import annotations
 
-import platform
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from neuron_catalog.cli.context import Json, catalog_of, print_columns, print_json
+from neuron_catalog.cli.context import Json, print_columns, print_json
 from neuron_catalog.cli.pipelines import print_composition
 from neuron_catalog.cli.printing import MARKS, fit_line, print_plan, say, sizes
-from neuron_catalog.version import __version__
 
 Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="A folder written by export.")]
-
-PACKAGES = (
-    "torch",
-    "transformers",
-    "pydantic",
-    "safetensors",
-    "huggingface_hub",
-    "diffusers",
-    "peft",
-    "torch-neuronx",
-    "neuronx-cc",
-)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command("verify")(verify)
     app.command("inspect")(inspect)
-    app.command("doctor")(doctor)
 
 
 def verify(artifact: Artifact, as_json: Json = False) -> None:
@@ -91,42 +76,3 @@ def inspect(artifact: Artifact, as_json: Json = False) -> None:
         print_columns([(f"  {part.name}", f"keeps {len(part.states)} states") for part in manifest.parts])
     say("files:")
     print_columns([(f"  {n}", f"{f.bytes} bytes", f.sha256[:16] + "…") for n, f in manifest.files.items()])
-
-
-def doctor(context: typer.Context, as_json: Json = False) -> None:
-    """Show versions, catalog folders, and which backends are available here and why not."""
-    catalog = catalog_of(context)
-    versions = {
-        "neuron-catalog": __version__,
-        "python": platform.python_version(),
-        **{name: _version(name) for name in PACKAGES},
-    }
-    backends = _backend_states()
-    if as_json:
-        folders = [str(folder) for folder in catalog.folders]
-        print_json({"versions": versions, "catalog": folders, "backends": backends})
-        return
-    print_columns(list(versions.items()))
-    say("catalog folders, the front-most first:")
-    for folder in catalog.folders:
-        say(f"  {folder}")
-    say("backends:")
-    print_columns([(f"  {name}", state) for name, state in backends.items()])
-
-
-def _backend_states() -> dict[str, str]:
-    """Return backend → "available", or why it is not."""
-    try:
-        from neuron_catalog.exporting.backends import BACKENDS
-    except ModuleNotFoundError as error:
-        return {"all": f"{error.name} is not installed"}
-    return {name: backend.unavailable() or "available" for name, backend in BACKENDS.items()}
-
-
-def _version(package: str) -> str:
-    from importlib import metadata
-
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"

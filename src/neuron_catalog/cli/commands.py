@@ -15,7 +15,8 @@ MODULES = {
     "proving": ("selftest", "validate"),
     "listing": ("list", "list-tasks", "show", "check"),
     "authoring": ("new", "explain", "outdated"),
-    "artifacts": ("verify", "inspect", "doctor"),
+    "artifacts": ("verify", "inspect"),
+    "doctor": ("doctor",),
 }
 """Module → the commands that its `register` adds, in the order of the help. A test holds both together."""
 

@@ -24,6 +24,9 @@ from neuron_catalog.plan.plan import Choices, make_component_plan, make_plan
 from neuron_catalog.schema.documents import KnownIssue
 from neuron_catalog.schema.words import Library
 
+NEURON_COMPILERS = ("neuronx-cc", "neuron-cc")
+"""The packages that are compilers for Neuron devices; a backend has one of them at most."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExportRequest:
@@ -114,13 +117,14 @@ class Resolved:
     @property
     def compiler_type(self) -> str:
         """What config.json calls the compiler: Neuron's by its own name, as optimum-neuron does."""
-        return "neuronx-cc" if "neuronx-cc" in self.backend.versions() else self.backend_name
+        installed = self.backend.versions()
+        return next((name for name in NEURON_COMPILERS if name in installed), self.backend_name)
 
     @property
     def compiler_version(self) -> str:
         """The version of the compiler, or of torch if it is one of its own."""
         versions = self.backend.versions()
-        return versions.get("neuronx-cc", versions["torch"])
+        return versions.get(self.compiler_type, versions["torch"])
 
     def require_compilable(self) -> None:
         """Make sure that the compiler can be told all that it must know.

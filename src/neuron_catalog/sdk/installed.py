@@ -18,6 +18,9 @@ FIRST_WITHOUT_TRACE = Version("2.10")
 FIRST_REAL = Version("1.11")
 """The first torch-neuronx of an SDK. PyPI has a 1.0 that holds nothing."""
 
+LAST_TORCH_NEURON = "1.13."
+"""How the last torch-neuron's version begins, which is that of its torch."""
+
 
 def installed(package: str) -> str | None:
     """Return the version of an installed package, or None."""
@@ -60,5 +63,26 @@ def _absent(last: Release) -> str:
         )
     if not python_supported(platform.python_version()):
         built = f"{last.python[0]} to {last.python[-1]}"
-        return f"torch-neuronx is built for Python {built}, and this is {platform.python_version()}"
-    return f"the Neuron SDK is not installed: {install_line()}"
+        return (
+            f"torch-neuronx is built for Python {built}, and this is {platform.python_version()}; "
+            f"make an environment with Python {last.python[-1]}"
+        )
+    return (
+        "the Neuron SDK is not installed; with it any machine compiles, and one with a Neuron device runs "
+        f"graphs: {install_line()}"
+    )
+
+
+def inf1_unavailable() -> str:
+    """Return why `torch_neuron.trace`, which compiles for Inf1, is not here; empty if it is.
+
+    The archived pages say that Inf1 is no longer supported (setup/pytorch-install.rst, 2026-03-11); its
+    environments ended with SDK 2.27 (announce-eos-inf1-virtual-environments.rst).
+    """
+    if (installed("torch-neuron") or "").startswith(LAST_TORCH_NEURON):
+        return ""
+    return (
+        "torch-neuron, which compiles for Inf1, needs torch 1.13 and Python 3.7 to 3.10, and neuron-catalog "
+        "torch 2.9 and Python 3.11 or later, so no environment can have both; AWS ended its environments for "
+        "Inf1 in December 2025 and archived torch-neuron in March 2026: take Inf2 or Trn1, backend neuronx"
+    )

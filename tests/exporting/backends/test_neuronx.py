@@ -293,6 +293,13 @@ def test_an_artifact_for_the_same_cores_is_taken(sdk, catalog, tmp_path):
     assert NeuronAutoModel.from_pretrained(tmp_path / "out")
 
 
+def test_an_inf1_runs_no_graphs_of_it(sdk, catalog, tmp_path):
+    made(catalog, tmp_path / "out")
+    machine.PRODUCT.write_text("inf1.xlarge")
+    with pytest.raises(RequestError, match="this machine is an Inf1, which runs no graphs of torch-neuronx"):
+        NeuronAutoModel.from_pretrained(tmp_path / "out")
+
+
 def test_an_artifact_of_a_newer_compiler_is_refused(sdk, catalog, tmp_path, monkeypatch):
     made(catalog, tmp_path / "out")
     monkeypatch.setattr(neuronx, "installed", lambda package: "2.24.5133.0")

@@ -11,7 +11,7 @@ from typing import cast
 from packaging.version import Version
 
 from neuron_catalog.errors import RequestError, nearest
-from neuron_catalog.exporting.backends import neuronx, torch_export, torchscript, xla
+from neuron_catalog.exporting.backends import neuron, neuronx, torch_export, torchscript, xla
 from neuron_catalog.exporting.backends.protocol import Backend
 from neuron_catalog.manifest import Manifest
 
@@ -20,6 +20,7 @@ BACKENDS: dict[str, Backend] = {
     "torchscript": cast("Backend", torchscript),
     "torch-export": cast("Backend", torch_export),
     "xla": cast("Backend", xla),
+    "neuron": cast("Backend", neuron),
 }
 """Name → module, the preferred one first."""
 

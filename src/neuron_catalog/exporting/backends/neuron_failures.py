@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
+
+from pydantic import JsonValue
 
 from neuron_catalog.errors import CompileError, RequestError, first_line
 from neuron_catalog.sdk.compiler_errors import error_lines, found_in
@@ -28,6 +31,22 @@ LOG_BYTES = 2**20
 
 BUSY = ("busy", "NRT_RESOURCE", "in use by another")
 """Words of the Neuron runtime when another process holds the cores."""
+
+
+@contextmanager
+def compiling(asked: Mapping[str, JsonValue], name: str) -> Iterator[str]:
+    """Yield the compiler's folder for a graph: below the one asked for, or below a new one.
+
+    Raises:
+        CompileError: for whatever tracing or compiling raises.
+    """
+    given = asked.get("compiler_workdir")
+    folder = Path(str(given) if given else mkdtemp(prefix="neuron-compiler-")) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield str(folder)
+    except COMPILER_ERRORS as error:
+        raise compile_failure(error, folder) from error
 
 
 def compile_failure(error: Exception, folder: Path) -> CompileError:

@@ -85,12 +85,21 @@ def completed(asked: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
             f"({', '.join(targets())}); it is passed to the compiler as it is.",
             stacklevel=2,
         )
+    require_cast(asked)
+    return {**asked, "target": target}
+
+
+def require_cast(asked: Mapping[str, JsonValue]) -> None:
+    """Refuse a type to cast to, where nothing is cast.
+
+    Raises:
+        RequestError: if auto_cast is none or not given, and auto_cast_type is given.
+    """
     if asked.get("auto_cast_type") and asked.get("auto_cast", "none") == "none":
         raise RequestError(
             "auto_cast_type says to which type the compiler casts, and auto_cast is none.",
             "Add --auto_cast matmul or all, or leave the type out.",
         )
-    return {**asked, "target": target}
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,9 @@ been run and what has not. Compiling takes no device; running does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import torch
@@ -25,7 +23,7 @@ from neuron_catalog.exporting.backends import neuron_options
 from neuron_catalog.exporting.backends.device_states import Stateful
 from neuron_catalog.exporting.backends.lazily import Function, tensors_of, traced_lazily
 from neuron_catalog.exporting.backends.neuron_buckets import BucketKernel, BucketSource
-from neuron_catalog.exporting.backends.neuron_failures import COMPILER_ERRORS, compile_failure
+from neuron_catalog.exporting.backends.neuron_failures import compiling
 from neuron_catalog.exporting.backends.neuron_options import CompilerOptions
 from neuron_catalog.exporting.backends.neuron_program import (
     GraphRecord,
@@ -61,15 +59,18 @@ def unavailable() -> str:
 
 
 def unable_to_run() -> str:
-    """A graph runs on a Neuron device."""
-    return "" if this_machine().devices else "this machine has no Neuron device"
+    """A graph runs on a Neuron device of the second generation or later."""
+    machine = this_machine()
+    if machine.is_inf1:
+        return "this machine is an Inf1, which runs no graphs of torch-neuronx"
+    return "" if machine.devices else "this machine has no Neuron device"
 
 
 def unable_to_load(arguments: Mapping[str, JsonValue], versions: Mapping[str, str]) -> str:
     """A graph runs on the NeuronCores that it was compiled for, and not below the compiler's version."""
     machine, target = this_machine(), str(arguments.get("target") or "")
-    if not machine.devices:
-        return unable_to_run()
+    if reason := unable_to_run():
+        return reason
     if target and machine.target and core_version(target) != core_version(machine.target):
         return f"it was compiled for {target}, and this is a {machine.target}"
     compiled, here = versions.get("neuronx-cc", ""), installed("neuronx-cc") or ""
@@ -182,7 +183,7 @@ def _traced(sdk: Any, compilation: Compilation, name: str, options: CompilerOpti
         aliases = {state: output for state, (_, output) in zip(module.states, places, strict=True)}
         taken = {number for number, _ in places}
         tensors = tuple(tensor for number, tensor in enumerate(tensors) if number not in taken)
-    with _told(options, name) as workdir:
+    with compiling(options.asked, name) as workdir:
         script = sdk.trace(
             module,
             tensors,
@@ -200,7 +201,7 @@ def _traced(sdk: Any, compilation: Compilation, name: str, options: CompilerOpti
 def _bucketed(sdk: Any, compilation: Compilation, options: CompilerOptions) -> Any:
     inputs = list(compilation.examples.values())
     module = NeuronFunction(compilation.module, next(iter(compilation.examples)), inputs)
-    with _told(options, "buckets") as workdir:
+    with compiling(options.asked, "buckets") as workdir:
         script = sdk.bucket_model_trace(
             BucketSource(module),
             inputs,
@@ -218,15 +219,3 @@ def _with_loading(sdk: Any, script: Any, options: CompilerOptions) -> Any:
     if options.switch("lazy_load"):
         sdk.lazy_load(script)
     return script
-
-
-@contextmanager
-def _told(options: CompilerOptions, name: str) -> Iterator[str]:
-    """Yield the compiler's folder for a graph, and explain what the compiler raises."""
-    given = options.asked.get("compiler_workdir")
-    folder = Path(str(given) if given else mkdtemp(prefix="neuron-compiler-")) / name
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield str(folder)
-    except COMPILER_ERRORS as error:
-        raise compile_failure(error, folder) from error
