@@ -9,6 +9,7 @@ import signal
 import pytest
 import torch
 
+import neuron_catalog
 from neuron_catalog.errors import CompileError, RequestError, VerificationError
 from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.backends import neuronx
@@ -385,3 +386,27 @@ def test_what_is_known_of_an_architecture_is_told_first(apart, catalog, tmp_path
         made(catalog, tmp_path / "out", "wav2vec2-bert", "audio-xvector", compiler={"target": "trn1"})
     assert failed.value.cause.startswith("Known of this architecture: ")
     assert "its process ended with code 70" in failed.value.cause
+
+
+def one_of_each_class(catalog):
+    """Runtime class → an architecture and a task that it runs."""
+    rows = ((name, task) for name in catalog.architectures for task in catalog.rows(name))
+    return {catalog.tasks[task].runtime_class: (name, task) for name, task in reversed([*rows])}
+
+
+@pytest.mark.slow
+def test_every_runtime_class_runs_what_was_compiled(sdk, catalog, tmp_path):
+    for number, (name, (architecture, task)) in enumerate(sorted(one_of_each_class(catalog).items())):
+        folder = tmp_path / str(number)
+        request = ExportRequest(architecture=architecture, task=task, backend="neuronx", out=folder)
+        manifest = export(request, catalog).manifest
+        model = getattr(neuron_catalog, name).from_pretrained(folder)
+        assert (type(model).__mro__[1].__name__, manifest.backend.name) == (name, "neuronx")
+        model.warm_up(1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pipeline", ["stable-diffusion", "flux"])
+def test_pipelines_run_what_was_compiled(sdk, catalog, pipeline):
+    rows = list(selftest(catalog, [pipeline], NEURON))
+    assert [(row.task, row.complaint) for row in rows if not row.passed] == []
