@@ -38,7 +38,8 @@ several = st.integers(2, 9)
 @given(several, several, several, several, st.booleans())
 def test_antialiased_resize(height, width, high, wide, align):
     """torch 2.13 itself forgets to resize the rows of an image with a single column."""
-    both(aten._upsample_bilinear2d_aa.default, random(2, 3, height, width), [high, wide], align)
+    for operator in (aten._upsample_bilinear2d_aa.default, aten._upsample_bicubic2d_aa.default):
+        both(operator, random(2, 3, height, width), [high, wide], align)
 
 
 def test_antialiased_resize_of_channels_last():

@@ -44,7 +44,8 @@ def decompositions() -> dict[Operator, Callable[..., Any]]:
         aten.bucketize.Tensor: _bucketize,
         aten.unfold.default: _unfold,
         aten.unfold_copy.default: _unfold,
-        aten._upsample_bilinear2d_aa.default: _resized,
+        aten._upsample_bicubic2d_aa.default: _resized_by(aten._upsample_bicubic2d_aa),
+        aten._upsample_bilinear2d_aa.default: _resized_by(aten._upsample_bilinear2d_aa),
         aten._embedding_bag.default: _embedding_bag,
         aten.col2im.default: _col2im,
         aten.cummin.default: _cummin,
@@ -106,19 +107,22 @@ def _avg_pool2d(
     return value.mean((-2, -1), keepdim=True)
 
 
-def _resized(value: Tensor, size: Sequence[int], align: bool, *scales: float | None) -> Tensor:
+def _resized_by(operator: Operator) -> Callable[..., Tensor]:
     """Resize an image by a product for its rows and one for its columns: it is linear in both."""
-    whole = (*scales, None, None)
-    rows = _weights(value.shape[-2], size[0], align, whole[0])
-    columns = _weights(value.shape[-1], size[1], align, whole[1])
-    resized: Tensor = rows.to(value) @ value @ columns.to(value).T
+
+    def resized(value: Tensor, size: Sequence[int], align: bool, *scales: float | None) -> Tensor:
+        vertical, horizontal = scales or (None, None)
+        rows = _shares(operator, value.shape[-2], size[0], align, vertical)
+        columns = _shares(operator, value.shape[-1], size[1], align, horizontal)
+        return rows.to(value) @ value @ columns.to(value).T
+
     return resized
 
 
-def _weights(before: int, after: int, align: bool, scale: float | None) -> Tensor:
+def _shares(operator: Operator, before: int, after: int, align: bool, scale: float | None) -> Tensor:
     """Return the share [after, before] of each row in each row of the resized image."""
     rows = torch.eye(before).reshape(before, 1, before, 1).expand(-1, -1, -1, 2)  # torch 2.13 errs with 1
-    shares: Tensor = aten._upsample_bilinear2d_aa(rows, [after, 2], align, scale, None)
+    shares: Tensor = operator(rows, [after, 2], align, scale, None)
     return shares[:, 0, :, 0].T
 
 

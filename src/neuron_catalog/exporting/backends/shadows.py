@@ -173,7 +173,9 @@ class _Wrapping(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
         given = func(*args, **(kwargs or {}))
-        return given if self._trace.is_inside else tree_map_only(Tensor, _wrapped, given)
+        if self._trace.is_inside or not any(isinstance(each, Tensor) for each in tree_leaves(given)):
+            return given  # a shape among them, which would become a tuple
+        return tree_map_only(Tensor, _wrapped, given)
 
 
 def _wrapped(tensor: Tensor) -> Tensor:
