@@ -39,7 +39,7 @@ class Lowered:
     """One graph in HLO."""
 
     hlo: bytes
-    """A serialized `HloModuleProto`."""
+    """A serialized `HloModuleProto`, without names of files and lines."""
     arguments: tuple[str, ...]
     """What each parameter is: `input:0`, `weight:NAME`, or `constant:NAME`."""
     constants: dict[str, Tensor]
@@ -65,30 +65,45 @@ def _lower(
     placed = [tensor.to(xla.device) for tensor in inputs]
     known = [(weights[key], tensor) for key, tensor in tensors_of(module).items()]
     trace = _Guard([*known, *zip(placed, (tensor.clone() for tensor in inputs), strict=True)], xla)
-    context = xla.c.lowering.LoweringContext(MODULE_NAME)
     with _without_values(xla):
         outputs = _outputs(Function(module, name), placed, weights, trace)
-        try:
-            context.build(list(outputs))
-        except RuntimeError as error:
-            raise _refusal(error) from error
-    taken = {context.tensor_parameter_id(tensor): f"input:{n}" for n, tensor in enumerate(placed)}
-    taken |= {context.tensor_parameter_id(weight): f"weight:{key}" for key, weight in weights.items()}
-    values = context.parameter_id_tensor_mapping()
-    arguments = [taken.get(number, f"constant:{name}.{number}") for number in sorted(values)]
-    constants = {
-        argument.removeprefix("constant:"): values[number]
-        for number, argument in zip(sorted(values), arguments, strict=True)
-        if argument.startswith("constant:")
-    }
-    observed = HloModule.parse(context.hlo_json()).observed()
+        observed = HloModule.parse(_built(outputs, xla).hlo_json()).observed()
+        xla.c._set_ir_debug(False)  # what is kept has no paths of this machine
+        context = _built(outputs, xla)
+    arguments, constants = _parameters(context, name, placed, weights)
     return Lowered(
         hlo=context.hlo(),
-        arguments=tuple(arguments),
+        arguments=arguments,
         constants=constants,
         inputs=tuple((tuple(tensor.shape), tensor.dtype) for tensor in inputs),
         observed={**observed, "fixed": dict(trace.fixed)} if trace.fixed else observed,
     )
+
+
+def _built(outputs: tuple[Tensor, ...], xla: Xla) -> Any:
+    """Return torch-xla's lowering of what these were computed by; nothing is computed."""
+    context = xla.c.lowering.LoweringContext(MODULE_NAME)
+    try:
+        context.build(list(outputs))
+    except RuntimeError as error:
+        raise _refusal(error) from error
+    return context
+
+
+def _parameters(
+    context: Any, name: str, placed: list[Tensor], weights: Mapping[str, Tensor]
+) -> tuple[tuple[str, ...], dict[str, Tensor]]:
+    """Return what each parameter of a graph is, and the values of those that are constants."""
+    taken = {context.tensor_parameter_id(tensor): f"input:{n}" for n, tensor in enumerate(placed)}
+    taken |= {context.tensor_parameter_id(weight): f"weight:{key}" for key, weight in weights.items()}
+    values = context.parameter_id_tensor_mapping()
+    arguments = {number: taken.get(number, f"constant:{name}.{number}") for number in sorted(values)}
+    constants = {
+        argument.removeprefix("constant:"): values[number]
+        for number, argument in arguments.items()
+        if argument.startswith("constant:")
+    }
+    return tuple(arguments.values()), constants
 
 
 def _outputs(
