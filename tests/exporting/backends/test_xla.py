@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from transformers import AutoModelForMaskedLM
 from neuron_catalog import CompileError, ExportRequest, NeuronAutoModel, RequestError, export, load_artifact
 from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.backends import xla
-from neuron_catalog.exporting.backends.protocol import Compilation, Placement
+from neuron_catalog.exporting.backends.protocol import Compilation, DynamicBatch, Placement
 from neuron_catalog.models.fills import make_inputs
 
 pytest.importorskip("torch_xla", reason="torch-xla is not installed; `make xla-env` makes an environment")
@@ -316,6 +317,33 @@ def test_the_module_is_as_it_was():
     compiled(module)
     assert {value.device.type for value in module.state_dict().values()} == {"cpu"}
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+
+
+def test_a_write_into_a_buffer_stays_in_the_graph():
+    """Each call begins with the buffer as it was; other graphs and the stored weights do too."""
+
+    class Counter(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("count", torch.zeros(1))
+
+        def forward(self, value):
+            self.count.add_(1)
+            return (value + self.count,)
+
+    module = Counter()
+    program = xla.compile(Compilation(module, {"one": (torch.zeros(1),), "two": (torch.zeros(2),)}))
+    for graph, size in (("one", 1), ("two", 2), ("two", 2)):
+        assert program.graphs[graph](torch.zeros(size))[0].tolist() == [1.0] * size
+    assert program.weights["count"].tolist() == [0.0]
+    assert all("weight:count" in each.arguments for each in program.lowered.values())
+
+
+def test_graphs_run_in_several_threads(saved):
+    graph = DynamicBatch(xla.load(saved, ["forward"]).graphs["forward"], 2, ThreadPoolExecutor(4).map)
+    ids = torch.randint(50, (65, 3), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(graph(ids), Counting()(ids))
 
 
 def rewritten(path, change):

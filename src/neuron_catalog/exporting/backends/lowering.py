@@ -63,10 +63,11 @@ def _lower(
 ) -> Lowered:
     xla = xla_modules()
     placed = [tensor.to(xla.device) for tensor in inputs]
-    known = [(weights[key], tensor) for key, tensor in tensors_of(module).items()]
+    own = _clones(weights)
+    known = [(own[key], tensor) for key, tensor in tensors_of(module).items()]
     trace = _Guard([*known, *zip(placed, (tensor.clone() for tensor in inputs), strict=True)], xla)
     with _without_values(xla):
-        outputs = _outputs(Function(module, name), placed, weights, trace)
+        outputs = _outputs(Function(module, name), placed, own, trace)
         observed = HloModule.parse(_built(outputs, xla).hlo_json()).observed()
         xla.c._set_ir_debug(False)  # what is kept has no paths of this machine
         context = _built(outputs, xla)
@@ -78,6 +79,12 @@ def _lower(
         inputs=tuple((tuple(tensor.shape), tensor.dtype) for tensor in inputs),
         observed={**observed, "fixed": dict(trace.fixed)} if trace.fixed else observed,
     )
+
+
+def _clones(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors that a function may write into, as some do into their buffers; tied ones stay tied."""
+    clones = {id(tensor): tensor.detach().clone() for tensor in weights.values()}
+    return {key: clones[id(tensor)] for key, tensor in weights.items()}
 
 
 def _built(outputs: tuple[Tensor, ...], xla: Xla) -> Any:
@@ -109,7 +116,7 @@ def _parameters(
 def _outputs(
     function: Function, placed: list[Tensor], weights: Mapping[str, Tensor], trace: _Guard
 ) -> tuple[Tensor, ...]:
-    """Trace one function; clones, since a function may write into its inputs."""
+    """Trace one function; inputs are cloned, since it may write into them."""
     state = {f"module.{key}": tensor for key, tensor in weights.items()}
     try:
         with traced_lazily(), trace:
