@@ -319,6 +319,25 @@ def test_the_module_is_as_it_was():
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
 
 
+def test_what_a_module_keeps_is_not_taken_from_a_trace():
+    class Keeping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.length, self.kept = None, None
+
+        def forward(self, value):
+            if self.length != value.shape[1]:
+                self.length, self.kept = value.shape[1], torch.arange(value.shape[1], device=value.device)
+            return (torch.cat([value, self.kept.expand_as(value)]),)
+
+    module = Keeping()
+    examples = {"three": (torch.zeros(1, 3),), "three_again": (torch.zeros(2, 3),)}
+    program = xla.compile(Compilation(module, examples))
+    assert (module.length, module.kept) == (None, None)
+    for name, inputs in examples.items():
+        assert torch.equal(program.graphs[name](*inputs)[0], module(*inputs)[0])
+
+
 def test_a_write_into_a_buffer_stays_in_the_graph():
     """Each call begins with the buffer as it was; other graphs and the stored weights do too."""
 

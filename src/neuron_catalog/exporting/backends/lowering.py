@@ -25,6 +25,7 @@ from neuron_catalog.exporting.backends.lazily import Function, tensors_of, trace
 from neuron_catalog.exporting.backends.places import model_line
 from neuron_catalog.exporting.backends.protocol import Examples
 from neuron_catalog.exporting.backends.shadows import LazyTrace, WriteError
+from neuron_catalog.exporting.backends.undisturbed import undisturbed
 
 MODULE_NAME = "neuron_catalog"
 UNEXPECTED = "Unexpected execution"
@@ -119,7 +120,7 @@ def _outputs(
     """Trace one function; inputs are cloned, since it may write into them."""
     state = {f"module.{key}": tensor for key, tensor in weights.items()}
     try:
-        with traced_lazily(), trace:
+        with undisturbed(function.module), traced_lazily(), trace:
             given = functional_call(function, state, tuple(t.clone() for t in placed), tie_weights=False)
     except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
         raise _refusal(error) from error
