@@ -291,13 +291,23 @@ def test_what_is_no_tuple_of_tensors_is_refused():
         xla.compile(Compilation(Naming(), {"forward": (torch.ones(2),)}))
 
 
-def test_an_error_of_the_model_comes_with_its_line():
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda value: value @ value,
+        lambda value: {"0": value}[f"{value.sum().to(torch.int64)}"],
+        lambda value: value.unheard,
+    ],
+)
+def test_an_error_of_the_model_comes_with_its_line(compute):
+    """A text with a tensor in it, such as the name of an expert, tells its shape."""
+
     class Failing(nn.Module):
         def forward(self, value):
-            return (value @ value,)
+            return (compute(value),)
 
     with pytest.raises(CompileError, match=r"Lowering failed at .*test_xla\.py:\d+: "):
-        xla.compile(Compilation(Failing(), {"forward": (torch.ones(2, 3),)}))
+        xla.compile(Compilation(Failing(), {"forward": (torch.zeros(2, 3),)}))
 
 
 def test_graphs_whose_outputs_are_inputs_constants_or_the_same_twice():

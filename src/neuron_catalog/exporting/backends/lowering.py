@@ -31,6 +31,9 @@ MODULE_NAME = "neuron_catalog"
 UNEXPECTED = "Unexpected execution"
 """How torch-xla begins the message when a value is asked for that must not be computed."""
 
+REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)
+"""What a model raises that cannot do with lazy tensors, and torch-xla itself."""
+
 GRAPH_BREAK = "Neuron compiles one graph without a break: the model's code must not look into its tensors."
 FALLBACK = "Neuron compiles one graph of XLA's operators; the model must do without this one."
 
@@ -122,7 +125,7 @@ def _outputs(
     try:
         with undisturbed(function.module), traced_lazily(), trace:
             given = functional_call(function, state, tuple(t.clone() for t in placed), tie_weights=False)
-    except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
+    except REFUSALS as error:
         raise _refusal(error) from error
     if not isinstance(given, tuple) or not all(isinstance(value, Tensor) for value in given):
         raise CompileError(f"The function returns {type(given).__name__}.", "Return a flat tuple of tensors.")
