@@ -12,7 +12,7 @@ JOURNAL := build/selftest.jsonl
 XLA_VENV := build/xla-env
 XLA_READY := $(XLA_VENV)/.ready
 
-.PHONY: xla-env lowered install demo test test-all lint types unit full changed schemas evidence matrix pages clean
+.PHONY: xla-env lowered lowered-sample install demo test test-all lint types unit full changed schemas evidence matrix pages clean
 
 $(READY): pyproject.toml constraints/tested.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,7 +33,7 @@ demo: $(READY)
 	$(BIN)/neuron-catalog export esm --task fill-mask --overwrite build/esm-fill-mask
 	$(BIN)/neuron-catalog verify build/esm-fill-mask
 
-test: lint types unit
+test: lint types unit lowered-sample
 
 test-all: test full
 
@@ -78,6 +78,10 @@ lowered: $(XLA_READY) $(READY)
 	$(XLA_VENV)/bin/python tools/lower_catalog.py --jobs $(JOBS)
 	$(BIN)/python tools/generate_pages.py
 	$(BIN)/python tools/generate_lowering_page.py
+
+# Today's sample of that, where the environment is.
+lowered-sample: $(READY)
+	$(BIN)/python tools/lower_sample.py
 
 matrix: $(READY)
 	$(BIN)/python tools/version_matrix.py

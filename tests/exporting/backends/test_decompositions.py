@@ -26,7 +26,7 @@ def both(operator, *arguments, **named):
 
 
 def random(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 sizes = st.integers(1, 9)
@@ -118,12 +118,22 @@ def test_masks_among_indices_become_places():
     assert torch.equal(value[given[0], given[1]], value[mask])
 
 
-@pytest.mark.parametrize("new", [torch.tensor(7.0), random(6, 5)])
-def test_writing_under_a_mask(new):
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (1, 5), (6, 5), (6, 1), (1, 1)])
+def test_writing_under_a_mask(shape):
+    new = random(*shape, seed=3)
     value, mask = random(3, 4, 5), torch.tensor([[True, False, True, False]] * 3)
     expected = value.clone()
     expected[mask] = new
     assert torch.equal(decompositions.put(value, mask, new), expected)
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (0, 5)])
+def test_writing_under_a_mask_that_is_nowhere_true(shape):
+    value = random(3, 5)
+    given = decompositions.put(value, torch.zeros(3, dtype=torch.bool), random(*shape, seed=3))
+    assert torch.equal(given, value)
+    none = torch.zeros(3, 5, dtype=torch.bool)
+    both(aten.masked_scatter.default, value, none, torch.empty(0))
 
 
 def test_membership():
@@ -157,6 +167,10 @@ def test_least_so_far(numbers, dtype):
     value = torch.tensor([numbers, numbers[::-1]], dtype=dtype)
     both(aten.cummin.default, value, 1)
     both(aten.cummin.default, value.T, 0)
+
+
+def test_least_so_far_of_what_is_infinite():
+    both(aten.cummin.default, torch.tensor([[torch.inf, torch.inf, 1.0], [-torch.inf, 0.0, torch.inf]]), 1)
 
 
 def test_integers_of_two_types_are_added_in_one():

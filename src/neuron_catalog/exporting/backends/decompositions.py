@@ -192,8 +192,8 @@ def _cummin(value: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     rows = value.movedim(dim, -1)
     place = torch.arange(rows.shape[-1], device=value.device)
     before = place.unsqueeze(0) <= place.unsqueeze(1)
-    highest = torch.iinfo if not value.is_floating_point() else torch.finfo
-    least = torch.where(before, rows.unsqueeze(-2), highest(value.dtype).max).amin(-1)
+    highest = torch.inf if value.is_floating_point() else torch.iinfo(value.dtype).max
+    least = torch.where(before, rows.unsqueeze(-2), highest).amin(-1)
     found = before & (rows.unsqueeze(-2) == least.unsqueeze(-1))
     last = torch.where(found, place, 0).amax(-1)
     return least.movedim(-1, dim), last.movedim(-1, dim)
@@ -218,8 +218,10 @@ def _unfold(value: Tensor, dimension: int, size: int, step: int) -> Tensor:
 
 
 def _masked_scatter(value: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """Take the next entry of `source` wherever the mask is true."""
+    """Take the next entry of `source` wherever the mask is true; an empty one has none to take."""
     value, mask = torch.broadcast_tensors(value, mask)  # type: ignore[no-untyped-call]
+    if not source.numel():
+        return value.clone()
     number = (mask.flatten().to(torch.int64).cumsum(0) - 1).clamp(0, source.numel() - 1)
     taken = source.flatten().index_select(0, number).reshape(value.shape)
     return torch.where(mask, taken, value)
@@ -266,6 +268,9 @@ def places(indices: Sequence[Tensor | None], values: Sequence[Tensor | None]) ->
 
 
 def put(value: Tensor, mask: Tensor, new: Tensor) -> Tensor:
-    """Return a tensor with other values where the mask is true, one after the other or all the same."""
-    wide = mask.reshape(*mask.shape, *[1] * (value.dim() - mask.dim())).expand(value.shape)
-    return torch.where(wide, new, value) if new.numel() == 1 else _masked_scatter(value, wide, new)
+    """Return a tensor with other values where the mask is true: one after the other, or all the same."""
+    inner = value.shape[mask.dim() :]
+    wide = mask.reshape(*mask.shape, *[1] * len(inner)).expand(value.shape)
+    if new.dim() > len(inner) and new.shape[0] != 1:
+        return _masked_scatter(value, wide, new.expand(-1, *inner))
+    return torch.where(wide, new[0] if new.dim() > len(inner) else new, value)

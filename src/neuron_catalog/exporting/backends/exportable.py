@@ -20,6 +20,7 @@ from torch._subclasses import fake_tensor
 from torch.export import ExportedProgram
 
 from neuron_catalog.exporting.backends.protocol import CompiledGraph
+from neuron_catalog.exporting.backends.undisturbed import Holder, holders, undisturbed
 from neuron_catalog.models.sources import quiet_transformers
 
 REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)
@@ -31,7 +32,6 @@ MOST_KNOWN = 4096
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
 
 Example = tuple[Tensor, ...]
-Holder = dict[str, Any]
 
 
 class Called(nn.Module):
@@ -44,7 +44,7 @@ class Called(nn.Module):
 
 def plain(module: nn.Module, function: CompiledGraph, example: Example) -> ExportedProgram:
     """Ask torch.export."""
-    with _undisturbed(module):
+    with _followed(module):
         return torch.export.export(Called(module, function), example, strict=False)
 
 
@@ -74,7 +74,7 @@ def _whole_numbers(module: nn.Module) -> Iterator[tuple[Holder, str, Tensor]]:
     """Yield small tensors of whole numbers that are in no checkpoint, with what holds each by which name."""
     for layer in module.modules():
         lasting = layer._buffers.keys() - layer._non_persistent_buffers_set
-        for holder in _holders(layer):
+        for holder in holders(layer):
             for name, value in holder.items():
                 whole = type(value) is Tensor and value.dtype in WHOLE and value.numel() <= MOST_KNOWN
                 if whole and not (holder is layer._buffers and name in lasting):
@@ -93,7 +93,7 @@ def by_transformers(module: nn.Module, function: CompiledGraph, example: Example
 
     inputs = {f"input_{number}": tensor for number, tensor in enumerate(example)}
     by_name = Called(module, lambda **named: function(*named.values()))
-    with _undisturbed(module):
+    with _followed(module):
         given = DynamoExporter().export(by_name, inputs, DynamoConfig(dynamic=False))
     program: ExportedProgram = given.program
     return program
@@ -108,27 +108,10 @@ WAYS: dict[str, Callable[[nn.Module, CompiledGraph, Example], ExportedProgram]] 
 
 
 @contextmanager
-def _undisturbed(module: nn.Module) -> Iterator[None]:
-    """Leave a module as it was: tensors that it keeps would lack values, and hooks would be there twice."""
-    before = [(holder, dict(holder)) for layer in module.modules() for holder in _holders(layer)]
-    try:
-        # torch prints the graph of what it refuses
-        with quiet(), redirect_stderr(io.StringIO()), torch.no_grad():
-            yield
-    finally:
-        for holder, content in before:
-            holder.clear()
-            holder.update(content)
-
-
-def _holders(layer: nn.Module) -> Iterator[Holder]:
-    """Yield what a layer keeps things in: its attributes, and dictionaries and plain objects among them."""
-    yield vars(layer)
-    for value in vars(layer).values():
-        if isinstance(value, dict):
-            yield value
-        elif hasattr(value, "__dict__") and not callable(value) and not isinstance(value, Tensor):
-            yield vars(value)
+def _followed(module: nn.Module) -> Iterator[None]:
+    """Leave a module as it was, and be quiet: torch prints the graph of what it refuses."""
+    with undisturbed(module), quiet(), redirect_stderr(io.StringIO()), torch.no_grad():
+        yield
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,10 +18,16 @@ from neuron_catalog.sdk.operators import Instruction, judge
 NO_COMPUTATION = ("parameter", "tuple", "get-tuple-element", "constant")
 """What only says where a value comes from."""
 
-BITS = {"PRED": 8, "S4": 4, "U4": 4, "BF16": 16, "C64": 64, "C128": 128}
-"""Element type → its size, where the name does not end with it."""
+BITS = {"PRED": 8}
+"""Element type → its size, where the name does not tell it."""
 
-NAMES_AND_PLACES = ("name", "metadata", "frontendAttributes", "stackFrameIndex", "entryComputationName")
+PASSED_ON = ("tuple", "get-tuple-element")
+"""What has no memory of its own, and keeps that of its operands."""
+
+NAMES_AND_PLACES = (
+    *("name", "entryComputationName", "parameterNames"),
+    *("metadata", "frontendAttributes", "stackFrameIndex"),
+)
 """Keys that decide nothing about what is computed."""
 
 REFERENCES = {
@@ -98,14 +104,11 @@ class HloModule:
         """
         entry = next(c for c in self.computations if c["id"] == self.content["entryComputationId"])
         instructions = entry["instructions"]
-        last = {}
-        for number, each in enumerate(instructions):
-            for operand in each.get("operandIds", ()):
-                last[operand] = number
+        last = _last_uses(instructions)
         ends: dict[int, list[int]] = {}
         alive = peak = 0
         for number, each in enumerate(instructions):
-            size = 0 if each["opcode"] in ("tuple", "get-tuple-element") else _bytes(each["shape"])
+            size = 0 if each["opcode"] in PASSED_ON else _bytes(each["shape"])
             alive += size
             peak = max(peak, alive)
             if each["opcode"] not in ("parameter", "constant"):
@@ -141,6 +144,16 @@ class HloModule:
             "peak_bytes": self.peak_bytes,
             **{verdict: dict(sorted(names.items())) for verdict, names in doubtful.items() if names},
         }
+
+
+def _last_uses(instructions: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return instruction → the number of the last that needs its value; none for results of the graph."""
+    last: dict[str, int] = {}
+    for number, each in reversed([*enumerate(instructions)]):
+        needed = last.get(each["id"], len(instructions)) if each["opcode"] in PASSED_ON else number
+        for operand in each.get("operandIds", ()):
+            last[operand] = max(needed, last.get(operand, 0))
+    return last
 
 
 def _instruction(each: Mapping[str, Any], shapes: Iterable[Mapping[str, Any]]) -> Instruction:

@@ -25,10 +25,14 @@ from neuron_catalog.exporting.backends.lazily import Function, tensors_of, trace
 from neuron_catalog.exporting.backends.places import model_line
 from neuron_catalog.exporting.backends.protocol import Examples
 from neuron_catalog.exporting.backends.shadows import LazyTrace, WriteError
+from neuron_catalog.exporting.backends.undisturbed import undisturbed
 
 MODULE_NAME = "neuron_catalog"
 UNEXPECTED = "Unexpected execution"
 """How torch-xla begins the message when a value is asked for that must not be computed."""
+
+REFUSALS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)
+"""What a model raises that cannot do with lazy tensors, and torch-xla itself."""
 
 GRAPH_BREAK = "Neuron compiles one graph without a break: the model's code must not look into its tensors."
 FALLBACK = "Neuron compiles one graph of XLA's operators; the model must do without this one."
@@ -39,7 +43,7 @@ class Lowered:
     """One graph in HLO."""
 
     hlo: bytes
-    """A serialized `HloModuleProto`."""
+    """A serialized `HloModuleProto`, without names of files and lines."""
     arguments: tuple[str, ...]
     """What each parameter is: `input:0`, `weight:NAME`, or `constant:NAME`."""
     constants: dict[str, Tensor]
@@ -63,43 +67,65 @@ def _lower(
 ) -> Lowered:
     xla = xla_modules()
     placed = [tensor.to(xla.device) for tensor in inputs]
-    known = [(weights[key], tensor) for key, tensor in tensors_of(module).items()]
+    own = _clones(weights)
+    known = [(own[key], tensor) for key, tensor in tensors_of(module).items()]
     trace = _Guard([*known, *zip(placed, (tensor.clone() for tensor in inputs), strict=True)], xla)
-    context = xla.c.lowering.LoweringContext(MODULE_NAME)
     with _without_values(xla):
-        outputs = _outputs(Function(module, name), placed, weights, trace)
-        try:
-            context.build(list(outputs))
-        except RuntimeError as error:
-            raise _refusal(error) from error
-    taken = {context.tensor_parameter_id(tensor): f"input:{n}" for n, tensor in enumerate(placed)}
-    taken |= {context.tensor_parameter_id(weight): f"weight:{key}" for key, weight in weights.items()}
-    values = context.parameter_id_tensor_mapping()
-    arguments = [taken.get(number, f"constant:{name}.{number}") for number in sorted(values)]
-    constants = {
-        argument.removeprefix("constant:"): values[number]
-        for number, argument in zip(sorted(values), arguments, strict=True)
-        if argument.startswith("constant:")
-    }
-    observed = HloModule.parse(context.hlo_json()).observed()
+        outputs = _outputs(Function(module, name), placed, own, trace)
+        observed = HloModule.parse(_built(outputs, xla).hlo_json()).observed()
+        xla.c._set_ir_debug(False)  # what is kept has no paths of this machine
+        context = _built(outputs, xla)
+    arguments, constants = _parameters(context, name, placed, weights)
     return Lowered(
         hlo=context.hlo(),
-        arguments=tuple(arguments),
+        arguments=arguments,
         constants=constants,
         inputs=tuple((tuple(tensor.shape), tensor.dtype) for tensor in inputs),
         observed={**observed, "fixed": dict(trace.fixed)} if trace.fixed else observed,
     )
 
 
+def _clones(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors that a function may write into, as some do into their buffers; tied ones stay tied."""
+    clones = {id(tensor): tensor.detach().clone() for tensor in weights.values()}
+    return {key: clones[id(tensor)] for key, tensor in weights.items()}
+
+
+def _built(outputs: tuple[Tensor, ...], xla: Xla) -> Any:
+    """Return torch-xla's lowering of what these were computed by; nothing is computed."""
+    context = xla.c.lowering.LoweringContext(MODULE_NAME)
+    try:
+        context.build(list(outputs))
+    except RuntimeError as error:
+        raise _refusal(error) from error
+    return context
+
+
+def _parameters(
+    context: Any, name: str, placed: list[Tensor], weights: Mapping[str, Tensor]
+) -> tuple[tuple[str, ...], dict[str, Tensor]]:
+    """Return what each parameter of a graph is, and the values of those that are constants."""
+    taken = {context.tensor_parameter_id(tensor): f"input:{n}" for n, tensor in enumerate(placed)}
+    taken |= {context.tensor_parameter_id(weight): f"weight:{key}" for key, weight in weights.items()}
+    values = context.parameter_id_tensor_mapping()
+    arguments = {number: taken.get(number, f"constant:{name}.{number}") for number in sorted(values)}
+    constants = {
+        argument.removeprefix("constant:"): values[number]
+        for number, argument in arguments.items()
+        if argument.startswith("constant:")
+    }
+    return tuple(arguments.values()), constants
+
+
 def _outputs(
     function: Function, placed: list[Tensor], weights: Mapping[str, Tensor], trace: _Guard
 ) -> tuple[Tensor, ...]:
-    """Trace one function; clones, since a function may write into its inputs."""
+    """Trace one function; inputs are cloned, since it may write into them."""
     state = {f"module.{key}": tensor for key, tensor in weights.items()}
     try:
-        with traced_lazily(), trace:
+        with undisturbed(function.module), traced_lazily(), trace:
             given = functional_call(function, state, tuple(t.clone() for t in placed), tie_weights=False)
-    except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
+    except REFUSALS as error:
         raise _refusal(error) from error
     if not isinstance(given, tuple) or not all(isinstance(value, Tensor) for value in given):
         raise CompileError(f"The function returns {type(given).__name__}.", "Return a flat tuple of tensors.")

@@ -141,7 +141,7 @@ class LazyTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if masks and func is aten.index.Tensor:
                 self._note(func)
                 return args[0][tuple(_or_all(each) for each in written.places(args[1], known[0][1]))]
-            if masks and len(args[1]) == 1:
+            if masks and len(args[1]) == 1 and not any(args[3:4]):
                 new = written.put(args[0], args[1][0], args[2])
                 return new if func is aten.index_put.default else args[0].copy_(new)
         return self.call(func, args, kwargs)

@@ -53,6 +53,9 @@ SIGNATURE = "signature.json"
 TENSORS = "tensors.safetensors"
 COMPUTATION = "neuron_catalog::graph"
 
+DAMAGED = (AttributeError, KeyError, RuntimeError, SafetensorError, TypeError, ValueError)
+"""What reading the entries of a damaged file raises; XLA raises RuntimeErrors."""
+
 
 def unavailable() -> str:
     """torch-xla is an extra, in an environment of its own."""
@@ -191,10 +194,12 @@ def load(path: Path, names: Iterable[str], placement: Placement | None = None) -
             lowered = {
                 name: _read(archive.read(f"{name}.hlo"), signature["graphs"][name], tensors) for name in names
             }
-            return XlaProgram(lowered, _placed(signature, tensors))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, SafetensorError) as error:
+        program = XlaProgram(lowered, _placed(signature, tensors))
+        _ = program.graphs  # XLA reads them
+    except (OSError, zipfile.BadZipFile, *DAMAGED) as error:
         cause = f"{path} is no file of lowered graphs: {first_line(error)}"
         raise RequestError(cause, "Export again.") from error
+    return program
 
 
 def _read(hlo: bytes, signature: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Lowered:
