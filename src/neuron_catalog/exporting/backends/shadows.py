@@ -9,7 +9,8 @@ would need one.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -68,6 +69,7 @@ class LazyTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             SHADOWS[_inner(lazy)] = value
         self.fixed: dict[str, str] = {}
         """Line of code → the operator whose result was fixed there."""
+        self._depth = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
@@ -79,7 +81,7 @@ class LazyTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         plain = written.decompositions().get(func)
         if plain is not None:
-            with self:
+            with self._once_more():
                 given = plain(*args, **kwargs)
             if given is not NotImplemented:
                 return given
@@ -88,8 +90,19 @@ class LazyTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = self._given(func, args, kwargs, known, values, lazy)
         for each, value in zip(tree_leaves(given), tree_leaves(values), strict=True):
             if isinstance(each, Tensor) and each.device != CPU:
-                SHADOWS[each] = value
-        return given
+                SHADOWS[_inner(each)] = value
+        made = not self._depth and not any(_is_lazy(each) for each in tree_leaves((args, kwargs)))
+        return tree_map_only(Tensor, _wrapped, given) if made else given
+
+    @contextmanager
+    def _once_more(self) -> Iterator[None]:
+        """See the operators too that one is written out in."""
+        self._depth += 1
+        try:
+            with self:
+                yield
+        finally:
+            self._depth -= 1
 
     def call(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Call an operator on lazy tensors."""
@@ -106,7 +119,7 @@ class LazyTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func._schema.is_mutable and isinstance(args[0], Tensor) and args[0].device == CPU:
             raise WriteError(f"{func.name()} writes into a constant")
         args, kwargs = tree_map_only(Tensor, lambda each: each.to(lazy), (args, kwargs))
-        with self:
+        with self._once_more():
             if func in COUNTED:
                 self._note(func)
                 return COUNTED[func](*args[: _tensors(args)], values)
@@ -143,6 +156,16 @@ def _on_cpu(func: Any) -> Any:
 def _inner(tensor: Tensor) -> Tensor:
     """Return the tensor that operators are called with: XLA's are wrapped, so that writes become results."""
     return torch._from_functional_tensor(tensor) if torch._is_functional_tensor(tensor) else tensor
+
+
+def _wrapped(made: Tensor) -> Tensor:
+    """Return a new lazy tensor as XLA's are outside of a mode. Writes into parts of others are lost."""
+    plain = not _is_lazy(made) or torch._is_functional_tensor(made)
+    return made if plain else torch._to_functional_tensor(made)
+
+
+def _is_lazy(each: Any) -> bool:
+    return isinstance(each, Tensor) and each.device.type not in ("cpu", "meta")
 
 
 def _lazy_device(args: Any, kwargs: Any) -> torch.device | None:
