@@ -227,9 +227,32 @@ def write_and_read_before(model, value):
     return before * 2, value
 
 
+def write_into_what_is_made_on_the_device(model, value):
+    table = torch.zeros(2, 4, device=value.device)
+    table[:, :2] = model.weight[:2]
+    table[:, 2:].add_(7)
+    table.view(-1)[0] = value[1, 1]
+    return table, table.sum() * value
+
+
+def write_into_what_is_moved_to_the_device(model, value):
+    table = torch.arange(6.0).reshape(2, 3).to(value.device)
+    table[:, 1:] *= value[:, 1:]
+    return table, table[:, 1]
+
+
+def write_into_a_copy_of_a_part(model, value):
+    part = value[:, :2].clone()
+    part[:, 1:] = 0
+    return value + part.sum(), part
+
+
 @pytest.mark.parametrize(
     "function",
     [
+        write_into_what_is_made_on_the_device,
+        write_into_what_is_moved_to_the_device,
+        write_into_a_copy_of_a_part,
         add_in_place,
         write_a_column,
         write_through_a_view,

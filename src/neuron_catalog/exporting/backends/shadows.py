@@ -9,12 +9,12 @@ would need one.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -65,40 +65,15 @@ class LazyTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, known: Iterable[tuple[Tensor, Tensor]]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._outside: TorchFunctionMode | None = None
-        self._depth = 0
         for lazy, value in known:
             SHADOWS[_inner(lazy)] = value
-            if torch._is_functional_tensor(lazy):
-                self._outside = _Wrapping(self)
         self.fixed: dict[str, str] = {}
         """Line of code → the operator whose result was fixed there."""
-
-    def __enter__(self) -> Self:
-        if self._outside and not self._depth:
-            self._outside.__enter__()  # type: ignore[no-untyped-call]
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def __exit__(self, *raised: Any) -> None:
-        super().__exit__(*raised)  # type: ignore[no-untyped-call]
-        if self._outside and not self._depth:
-            self._outside.__exit__(*raised)  # type: ignore[no-untyped-call]
-
-    @property
-    def is_inside(self) -> bool:
-        """Whether an operator is being called at this moment."""
-        return self._depth > 0
+        self._depth = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
-        self._depth += 1
-        try:
-            return self._answer(func, args, kwargs or {})
-        finally:
-            self._depth -= 1
-
-    def _answer(self, func: Any, args: Any, kwargs: Any) -> Any:
+        kwargs = kwargs or {}
         lazy = _lazy_device(args, kwargs)
         if lazy is None:
             return func(*args, **kwargs)
@@ -106,7 +81,7 @@ class LazyTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         plain = written.decompositions().get(func)
         if plain is not None:
-            with self:
+            with self._once_more():
                 given = plain(*args, **kwargs)
             if given is not NotImplemented:
                 return given
@@ -115,8 +90,19 @@ class LazyTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = self._given(func, args, kwargs, known, values, lazy)
         for each, value in zip(tree_leaves(given), tree_leaves(values), strict=True):
             if isinstance(each, Tensor) and each.device != CPU:
-                SHADOWS[each] = value
-        return given
+                SHADOWS[_inner(each)] = value
+        made = not self._depth and not any(_is_lazy(each) for each in tree_leaves((args, kwargs)))
+        return tree_map_only(Tensor, _wrapped, given) if made else given
+
+    @contextmanager
+    def _once_more(self) -> Iterator[None]:
+        """See the operators too that one is written out in."""
+        self._depth += 1
+        try:
+            with self:
+                yield
+        finally:
+            self._depth -= 1
 
     def call(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Call an operator on lazy tensors."""
@@ -133,7 +119,7 @@ class LazyTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func._schema.is_mutable and isinstance(args[0], Tensor) and args[0].device == CPU:
             raise WriteError(f"{func.name()} writes into a constant")
         args, kwargs = tree_map_only(Tensor, lambda each: each.to(lazy), (args, kwargs))
-        with self:
+        with self._once_more():
             if func in COUNTED:
                 self._note(func)
                 return COUNTED[func](*args[: _tensors(args)], values)
@@ -160,31 +146,6 @@ class LazyTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.fixed.setdefault(model_line(traceback.extract_stack()), func.name().partition(".")[0])
 
 
-class _Wrapping(TorchFunctionMode):
-    """Wraps the tensors that a model makes from nothing, as torch-xla does where no mode is between.
-
-    Otherwise a write into a part of one would be lost.
-    """
-
-    def __init__(self, trace: LazyTrace) -> None:
-        super().__init__()
-        self._trace = trace
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        given = func(*args, **(kwargs or {}))
-        if self._trace.is_inside or not any(isinstance(each, Tensor) for each in tree_leaves(given)):
-            return given  # a shape among them, which would become a tuple
-        return tree_map_only(Tensor, _wrapped, given)
-
-
-def _wrapped(tensor: Tensor) -> Tensor:
-    if tensor.device.type in ("cpu", "meta") or torch._is_functional_tensor(tensor):
-        return tensor
-    wrapped: Tensor = torch._to_functional_tensor(tensor)
-    return wrapped
-
-
 def _on_cpu(func: Any) -> Any:
     """Return what an operator is called on the CPU, where tensors have strides and XLA's own do not exist."""
     if func is aten.view.default:
@@ -195,6 +156,16 @@ def _on_cpu(func: Any) -> Any:
 def _inner(tensor: Tensor) -> Tensor:
     """Return the tensor that operators are called with: XLA's are wrapped, so that writes become results."""
     return torch._from_functional_tensor(tensor) if torch._is_functional_tensor(tensor) else tensor
+
+
+def _wrapped(made: Tensor) -> Tensor:
+    """Return a new lazy tensor as XLA's are outside of a mode. Writes into parts of others are lost."""
+    plain = not _is_lazy(made) or torch._is_functional_tensor(made)
+    return made if plain else torch._to_functional_tensor(made)
+
+
+def _is_lazy(each: Any) -> bool:
+    return isinstance(each, Tensor) and each.device.type not in ("cpu", "meta")
 
 
 def _lazy_device(args: Any, kwargs: Any) -> torch.device | None:
