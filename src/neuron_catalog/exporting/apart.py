@@ -14,10 +14,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryFile, mkdtemp
 from types import MappingProxyType
 from typing import Any
 
@@ -29,7 +30,7 @@ from neuron_catalog.exporting.backends.neuron_failures import explained, logs_in
 from neuron_catalog.exporting.compiling import compile_into, silent
 from neuron_catalog.exporting.request import Resolved
 
-JOB, OUTCOME, LOG = "job.pickle", "outcome.json", "process.log"
+OUTCOME, LOG = "outcome.json", "process.log"
 GRACE = 5.0
 """Seconds that a process has to end by itself once it is told to."""
 
@@ -67,39 +68,59 @@ def compiled_apart(resolved: Resolved, path: Path) -> dict[str, JsonValue]:
     """
     asked = resolved.settings.asked
     named = asked.get("compiler_workdir")
-    workdir = Path(str(named)) if named else Path(mkdtemp(prefix="neuron-compiler-"))
-    workdir.mkdir(parents=True, exist_ok=True)
-    compiler = {**resolved.compiler, "compiler_workdir": str(workdir)}
-    here = replace(resolved, backend=None, compiler=compiler)  # type: ignore[arg-type]
-    with (workdir / JOB).open("wb") as stream:
-        _Pickler(stream).dump(Job(here, path.resolve()))
-    (workdir / OUTCOME).unlink(missing_ok=True)
-    timeout = asked.get("compiler_timeout")
-    environment = {**os.environ, **resolved.backend.environment(resolved.settings)}
-    code = _run(workdir, environment, timeout if isinstance(timeout, int) else None)
-    observed = _outcome(code, workdir)
-    (workdir / JOB).unlink(missing_ok=True)
-    if not named:
-        shutil.rmtree(workdir, ignore_errors=True)
-    return observed
+    with _workdir(Path(str(named)) if named else None) as workdir:
+        compiler = {**resolved.compiler, "compiler_workdir": str(workdir)}
+        job = Job(replace(resolved, backend=None, compiler=compiler), path.resolve())  # type: ignore[arg-type]
+        environment = {**os.environ, **resolved.backend.environment(resolved.settings)}
+        timeout = asked.get("compiler_timeout")
+        return _outcome(_run(job, workdir, environment, timeout), workdir)
 
 
-def _run(workdir: Path, environment: Mapping[str, str], timeout: int | None) -> int:
+@contextmanager
+def _workdir(named: Path | None) -> Iterator[Path]:
+    """Yield the folder that the caller named, or one that is kept only if the compiler fails."""
+    if named is not None:
+        named.mkdir(parents=True, exist_ok=True)
+        (named / OUTCOME).unlink(missing_ok=True)
+        yield named
+        return
+    own = Path(mkdtemp(prefix="neuron-compiler-"))
+    try:
+        yield own
+    except CompileError:
+        raise
+    except BaseException:
+        shutil.rmtree(own, ignore_errors=True)
+        raise
+    else:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _run(job: Job, workdir: Path, environment: Mapping[str, str], timeout: JsonValue) -> int:
     """Run the process to its end, and end it with all its children if this one is interrupted.
 
+    The job comes through a file without a name: it may hold a token of the hub.
+
     Raises:
-        CompileError: if it takes too long.
+        CompileError: if it takes more seconds than `timeout`, if that is a number.
     """
-    command = [sys.executable, "-m", __name__, str(workdir)]
-    with (workdir / LOG).open("wb") as log:
+    seconds = timeout if isinstance(timeout, int) else None
+    with (workdir / LOG).open("wb") as log, TemporaryFile() as told:
+        _Pickler(told).dump(job)
+        told.seek(0)
         process = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, env=dict(environment), start_new_session=True
+            [sys.executable, "-m", __name__, str(workdir)],
+            stdin=told,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            start_new_session=True,
         )
     try:
-        return process.wait(timeout)
+        return process.wait(seconds)
     except subprocess.TimeoutExpired as error:
         raise CompileError(
-            f"The compiler did not end within {timeout} s, and was stopped.",
+            f"The compiler did not end within {seconds} s, and was stopped.",
             f"Give it more with --compiler_timeout, or choose smaller sizes. Its log is in {workdir}.",
         ) from error
     finally:
@@ -107,14 +128,14 @@ def _run(workdir: Path, environment: Mapping[str, str], timeout: int | None) -> 
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is not None:
-        return
-    os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(GRACE)
-    except subprocess.TimeoutExpired:
+    """End a process, and whatever it has started and left behind."""
+    with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(GRACE)
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    process.wait()
 
 
 def _outcome(code: int, workdir: Path) -> dict[str, JsonValue]:
@@ -155,8 +176,8 @@ def _ended(code: int, workdir: Path) -> CompileError:
 
 
 def main(workdir: Path) -> int:
-    """Do the job that lies in a folder, and write down the outcome."""
-    job: Job = pickle.loads((workdir / JOB).read_bytes())
+    """Do the job that comes on standard input, and write down the outcome in a folder."""
+    job: Job = pickle.load(sys.stdin.buffer)  # from the process that asks
     resolved = replace(job.resolved, backend=backends.BACKENDS[job.resolved.backend_name])
     try:
         _, program = compile_into(resolved, job.path, silent)

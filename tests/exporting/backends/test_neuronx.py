@@ -5,6 +5,7 @@ What passes here is no support of Neuron: the double compiles nothing.
 
 import json
 import signal
+import tempfile
 
 import pytest
 import torch
@@ -410,3 +411,18 @@ def test_every_runtime_class_runs_what_was_compiled(sdk, catalog, tmp_path):
 def test_pipelines_run_what_was_compiled(sdk, catalog, pipeline):
     rows = list(selftest(catalog, [pipeline], NEURON))
     assert [(row.task, row.complaint) for row in rows if not row.passed] == []
+
+
+def test_nothing_that_may_hold_a_token_is_left_in_the_folder_of_the_compiler(
+    apart, catalog, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("NEURON_DOUBLE_FAULT", "exit:70")
+    with pytest.raises(CompileError):
+        in_a_process(catalog, tmp_path / "out", compiler_workdir=str(tmp_path / "work"))
+    assert [path.name for path in (tmp_path / "work").iterdir() if path.is_file()] == ["process.log"]
+
+
+def test_folders_of_compilers_that_succeed_are_gone(apart, catalog, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    in_a_process(catalog, tmp_path / "out")
+    assert list(tmp_path.glob("neuron-compiler-*")) == []
