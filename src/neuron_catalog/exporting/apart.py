@@ -85,15 +85,15 @@ def _workdir(named: Path | None) -> Iterator[Path]:
         yield named
         return
     own = Path(mkdtemp(prefix="neuron-compiler-"))
+    failed = False
     try:
         yield own
     except CompileError:
+        failed = True
         raise
-    except BaseException:
-        shutil.rmtree(own, ignore_errors=True)
-        raise
-    else:
-        shutil.rmtree(own, ignore_errors=True)
+    finally:
+        if not failed:
+            shutil.rmtree(own, ignore_errors=True)
 
 
 def _run(job: Job, workdir: Path, environment: Mapping[str, str], timeout: JsonValue) -> int:

@@ -13,7 +13,7 @@ from neuron_catalog.errors import CompileError
 from neuron_catalog.exporting.apart import compiled_apart
 from neuron_catalog.exporting.backends.protocol import Backend, CompiledGraph
 from neuron_catalog.exporting.comparisons import Tolerance
-from neuron_catalog.exporting.compiling import LARGEST, OnStep, compile_into, prepare
+from neuron_catalog.exporting.compiling import LARGEST, OnStep, Prepared, compile_into, prepare
 from neuron_catalog.exporting.request import Resolved
 from neuron_catalog.exporting.subject import Subject
 from neuron_catalog.manifest import Plan, SourceRecord
@@ -23,14 +23,9 @@ from neuron_catalog.parts import Part
 
 
 @dataclass(frozen=True)
-class Built:
+class Built(Prepared):
     """A model in memory, whose graphs were saved and are not read back yet."""
 
-    model: nn.Module
-    plans: dict[str, Plan]
-    """Name of a graph → what it was made for; the largest one last."""
-    wrapped: Wrapped
-    source: SourceRecord
     observed: dict[str, JsonValue]
     """Name of a traced function → what the backend saw of it."""
 
@@ -87,7 +82,7 @@ def build(resolved: Resolved, folder: Path, on_step: OnStep) -> Built:
             observed = dict(program.observed)
     except CompileError as error:
         raise _with_known_issues(error, resolved) from error
-    return Built(prepared.model, prepared.plans, prepared.wrapped, prepared.source, observed)
+    return Built(**vars(prepared), observed=observed)
 
 
 def _with_known_issues(error: CompileError, resolved: Resolved) -> CompileError:

@@ -37,6 +37,7 @@ class Prepared:
 
     model: nn.Module
     plans: dict[str, Plan]
+    """Name of a graph → what it is made for; the largest one last."""
     wrapped: Wrapped
     source: SourceRecord
 

@@ -103,7 +103,7 @@ def test_the_options_of_a_compilation_reach_the_compiler(inf1, catalog, tmp_path
         ("num_cores", 2, "for Inf1 num_cores is 1"),
         ("async_load", True, "it knows no option async_load"),
         ("lazy_load", True, "it knows no option lazy_load"),
-        ("compiler_timeout", "long", "compiler_timeout is a int"),
+        ("compiler_timeout", "long", "compiler_timeout is a positive whole number"),
     ],
 )
 def test_options_that_cannot_be(inf1, catalog, tmp_path, option, value, said):

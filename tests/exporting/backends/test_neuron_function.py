@@ -43,6 +43,7 @@ def test_a_copy_on_the_device_computes_the_same():
         given = moved(*(tensor.to(device) for tensor in inputs))
     for ours, theirs in zip(given, expected, strict=True):
         torch.testing.assert_close(ours.cpu(), theirs)
+    assert sorted(function.fixed.values()) == ["aten::_local_scalar_dense", "aten::index"]
 
 
 def test_sizes_are_told_apart():

@@ -112,7 +112,14 @@ def test_a_target_of_no_document_is_passed_on(no_device, catalog, calls, tmp_pat
         ("optlevel", True, "optlevel is one of"),
         ("num_cores", 2, "a traced graph runs on one NeuronCore"),
         ("tensor_parallel_size", 2, "a traced graph runs on one NeuronCore"),
-        ("compiler_timeout", "long", "compiler_timeout is a int"),
+        ("compiler_timeout", "long", "compiler_timeout is a positive whole number of seconds"),
+        ("compiler_timeout", 0, "compiler_timeout is a positive whole number of seconds"),
+        (
+            "compiler_args",
+            "--logfile 'a",
+            "compiler_args cannot be split into arguments: No closing",
+        ),
+        ("compiler_args", 3, "compiler_args is a text"),
         ("fuse", True, "it knows no option fuse"),
     ],
 )
@@ -268,6 +275,24 @@ def test_two_texts_at_a_time_do_not_mix(sdk, catalog, tmp_path):
     step(fresh())
     with pytest.raises(RuntimeError, match="those of another text took their place"):
         step(first)
+
+
+def test_a_prompt_that_another_took_the_place_of_is_not_continued(sdk, catalog, tmp_path):
+    exported = writer(catalog, tmp_path / "out")
+    program = neuronx.load(tmp_path / "out" / "model.neuron", exported.manifest.functions)
+    prefill, decode = exported.manifest.parts
+
+    def read():
+        ids = torch.ones(prefill.inputs[0].shape, dtype=torch.int64)
+        return program.graphs[prefill.name](ids, ids, *(torch.zeros(each.shape) for each in prefill.states))[
+            1:
+        ]
+
+    first, second = read(), read()
+    token = torch.ones(2, 1, dtype=torch.int64), torch.ones(decode.inputs[1].shape, dtype=torch.int64)
+    assert program.graphs[decode.name](*token, *second)
+    with pytest.raises(RuntimeError, match="those of another text took their place"):
+        program.graphs[decode.name](*token, *first)
 
 
 def test_a_cache_and_weights_apart_do_not_go_together(sdk, catalog, tmp_path):

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from neuron_catalog.exporting.backends.protocol import StatePlace
 
@@ -45,6 +46,8 @@ class StatefulGraph:
     """The parameters of the compiled module, in the order of the places."""
     places: Sequence[StatePlace]
     """Their outputs are the last ones."""
+    issued: Any = field(default_factory=WeakTensorKeyDictionary)
+    """What graphs of one program gave for states on the device → the graph, as long as it is kept."""
     _current: list[Tensor] = field(default_factory=list)
     """What stands for the states that are on the device now."""
 
@@ -58,16 +61,18 @@ class StatefulGraph:
         self._put([tensors[number] for number in taken])
         given = self.run(*(tensor for number, tensor in enumerate(tensors) if number not in taken))
         self._current = [state.detach() for state in self.states]
+        for each in self._current:
+            self.issued[each] = self
         return (*given[: self.places[0][1]], *self._current)
 
     def _put(self, given: Sequence[Tensor]) -> None:
         for number, (state, tensor) in enumerate(zip(self.states, given, strict=True)):
-            if self._current and tensor is self._current[number]:
-                continue
-            if tensor.data_ptr() and tensor.data_ptr() == state.data_ptr():
+            owner = self.issued.get(tensor)
+            if owner is not None and not any(tensor is each for each in owner._current):
                 raise RuntimeError(
                     "the states of this text were on the device, and those of another text took their place: "
                     "write one text at a time, or load the artifact once for each"
                 )
-            with torch.no_grad():
-                state.copy_(tensor)
+            if owner is not self or tensor is not self._current[number]:
+                with torch.no_grad():
+                    state.copy_(tensor)

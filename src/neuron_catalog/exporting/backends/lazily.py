@@ -25,10 +25,10 @@ class Function(nn.Module):
     def __init__(self, module: nn.Module, name: str) -> None:
         super().__init__()
         self.module = module
-        self._function = name
+        self.name = name
 
     def forward(self, *tensors: Tensor) -> Any:
-        return self.of(self.module, self._function)(*tensors)
+        return self.of(self.module, self.name)(*tensors)
 
     @staticmethod
     def of(module: nn.Module, name: str) -> Callable[..., Any]:

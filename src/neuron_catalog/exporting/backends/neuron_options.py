@@ -30,15 +30,10 @@ VALUES: dict[str, tuple[JsonValue, ...]] = {
 }
 """Option → what it can be."""
 
-KINDS: dict[str, type] = {
-    "target": str,
-    "compiler_workdir": str,
-    "compiler_args": str,
-    "compiler_timeout": int,
-}
-"""Option → the type of its value, where it is free."""
+TEXTS = ("target", "compiler_workdir", "compiler_args")
+"""Options that can be any text."""
 
-ONE_CORE = "a traced graph runs on one NeuronCore; split the rows with data_parallel when it is loaded"
+ONE_CORE = "a traced graph runs on one NeuronCore; load it onto several with cores, and they share the rows"
 
 SWITCHES = (
     "enable_saturate_infinity",
@@ -55,9 +50,10 @@ DOWNCASTS_SINCE = Version("2.27")
 
 def unsupported(option: str, value: JsonValue) -> str:
     """Return why an option cannot have a value, or an empty string."""
-    if option in KINDS:
-        wanted = KINDS[option]
-        return "" if type(value) is wanted else f"{option} is a {wanted.__name__}"
+    if option in TEXTS:
+        return _unsuitable_text(option, value)
+    if option == "compiler_timeout":
+        return "" if type(value) is int and value > 0 else f"{option} is a positive whole number of seconds"
     if option not in VALUES:
         return f"it knows no option {option}"
     if any(value is each or (type(value) is type(each) and value == each) for each in VALUES[option]):
@@ -65,6 +61,16 @@ def unsupported(option: str, value: JsonValue) -> str:
     if option in ("num_cores", "tensor_parallel_size"):
         return ONE_CORE
     return f"{option} is one of {', '.join(map(str, VALUES[option]))}"
+
+
+def _unsuitable_text(option: str, value: JsonValue) -> str:
+    if not isinstance(value, str):
+        return f"{option} is a text"
+    try:
+        shlex.split(value) if option == "compiler_args" else None
+    except ValueError as error:
+        return f"{option} cannot be split into arguments: {error}"
+    return ""
 
 
 def completed(asked: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -127,12 +133,6 @@ class CompilerOptions:
     def inline_weights(self) -> bool:
         """Whether weights are compiled into the graph."""
         return bool(self.option("inline_weights_to_neff", True))
-
-    @property
-    def timeout(self) -> int | None:
-        """Seconds that the compiler may take; None if it may take any time."""
-        given = self.asked.get("compiler_timeout")
-        return given if isinstance(given, int) else None
 
     @property
     def environment(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from pydantic import JsonValue, ValidationError
 from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from neuron_catalog.errors import RequestError, first_line
 from neuron_catalog.exporting.backends.device_states import StatefulGraph
@@ -97,7 +98,8 @@ class NeuronProgram:
 
     @cached_property
     def graphs(self) -> dict[str, CompiledGraph]:
-        return {name: self._graph(each) for name, each in self.record.graphs.items()}
+        issued: Any = WeakTensorKeyDictionary()
+        return {name: self._graph(each, issued) for name, each in self.record.graphs.items()}
 
     @cached_property
     def weights(self) -> dict[str, Tensor] | None:
@@ -111,16 +113,18 @@ class NeuronProgram:
         """Have torch-neuronx replace the weights; the old ones come back from the files."""
         import torch_neuronx
 
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._read_again)
             for script in self.scripts.values():
                 torch_neuronx.replace_weights(script, {f"module.{name}": each for name, each in new.items()})
             yield
-        except BaseException:
-            if self.reload:
-                self.scripts.update(self.reload())
-            raise
+            undo.pop_all()
 
-    def _graph(self, record: GraphRecord) -> CompiledGraph:
+    def _read_again(self) -> None:
+        if self.reload:
+            self.scripts.update(self.reload())
+
+    def _graph(self, record: GraphRecord, issued: Any) -> CompiledGraph:
         def run(*tensors: Tensor) -> tuple[Tensor, ...]:
             with torch.no_grad():
                 given = self.scripts[record.file](*tensors)
@@ -129,7 +133,7 @@ class NeuronProgram:
         if not record.states:
             return run
         states = list(self.scripts[record.file].parameters())[: len(record.states)]
-        return StatefulGraph(run, states, record.states)
+        return StatefulGraph(run, states, record.states, issued)
 
 
 def save_program(program: NeuronProgram, path: Path) -> None:

@@ -7,9 +7,9 @@ been run and what has not. Compiling takes no device; running does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
@@ -130,8 +130,16 @@ class NeuronFunction(Function):
         if all(tensor.device.type == "cpu" for tensor in tensors):
             return super().forward(*tensors)
         known = [(lazy, self._values.weights[key]) for key, lazy in tensors_of(self.module).items()]
-        with LazyTrace([*known, *zip(tensors, self._values.of_shapes(tensors), strict=True)]):
-            return super().forward(*tensors)
+        trace = LazyTrace([*known, *zip(tensors, self._values.of_shapes(tensors), strict=True)])
+        with trace:
+            given = super().forward(*tensors)
+        self._values.fixed.update(trace.fixed)
+        return given
+
+    @property
+    def fixed(self) -> dict[str, str]:
+        """Line of code → the operator whose result was fixed there, here or in a copy."""
+        return self._values.fixed
 
 
 @dataclass(frozen=True)
@@ -141,6 +149,7 @@ class _Values:
     examples: tuple[tuple[Tensor, ...], ...]
     """Of each graph that is traced."""
     weights: dict[str, Tensor]
+    fixed: dict[str, str] = field(default_factory=dict)
 
     def of_shapes(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the inputs of the graph that has these shapes."""
@@ -157,21 +166,26 @@ def compile(compilation: Compilation) -> NeuronProgram:
 
     options = CompilerOptions.of(compilation.settings)
     examples, states = compilation.examples, compilation.states
+    observed: dict[str, JsonValue] = {}
     with quiet_jit(), traced_lazily():
         if len(examples) > 1 and not states and options.inline_weights and not unable_to_run():
             scripts = {FILE_NAME: _bucketed(torch_neuronx, compilation, options)}
             files = dict.fromkeys(examples, FILE_NAME)
         else:
             files = {name: FILE_NAME if len(examples) == 1 else f"{name}.neuron" for name in examples}
-            scripts = {files[name]: _traced(torch_neuronx, compilation, name, options) for name in examples}
+            scripts = {}
+            for name in examples:
+                function = NeuronFunction(compilation.module, name, [examples[name]])
+                scripts[files[name]] = _traced(torch_neuronx, compilation, function, options)
+                observed |= {name: {"fixed": dict(function.fixed)}} if function.fixed else {}
     graphs = {name: GraphRecord(file=file, states=states.get(name, ())) for name, file in files.items()}
     weights = None if options.inline_weights else weight_records(compilation.module)
-    return NeuronProgram(scripts, ProgramRecord(graphs=graphs, weights=weights))
+    return NeuronProgram(scripts, ProgramRecord(graphs=graphs, weights=weights), observed=observed)
 
 
-def _traced(sdk: Any, compilation: Compilation, name: str, options: CompilerOptions) -> Any:
+def _traced(sdk: Any, compilation: Compilation, function: NeuronFunction, options: CompilerOptions) -> Any:
+    name, module = function.name, cast("nn.Module", function)
     tensors, places = compilation.examples[name], compilation.states.get(name, ())
-    module: nn.Module = NeuronFunction(compilation.module, name, [tensors])
     aliases: dict[Any, int] = {}
     if places:
         if not options.inline_weights:
