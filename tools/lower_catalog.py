@@ -73,8 +73,8 @@ def main() -> int:
     given = parser.parse_args()
     catalog = Catalog([given.catalog])
     names = given.architectures or [*catalog.names]
-    journal = Journal(given.journal, catalog, 0)
-    done = journal.finished(names, BACKEND)
+    journal = Journal(given.journal, catalog, Way(BACKEND))
+    done = journal.finished(names)
     finished = {(row.architecture, row.task) for row in done}
     left = [] if given.record_only else [row for row in in_order(catalog, names) if row not in finished]
     for row in outcomes(catalog, left, given.jobs):

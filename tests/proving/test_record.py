@@ -27,6 +27,13 @@ def test_a_graph_that_was_not_run_is_compiled_and_no_more(backend, values, tier)
     assert tier_of(row(backend, signature=values, values=values, oracle="passed")) == tier
 
 
+def test_each_target_has_evidence_of_its_own(catalog):
+    passed = row("torchscript", values="passed")
+    rows = (passed.model_copy(update={"compiler": {"target": each}}) for each in ("trn1", "inf2"))
+    runs = [evidence_of(catalog, each) for each in rows]
+    assert len({run.key for run in runs}) == 2
+
+
 def test_a_row_of_a_pipeline_is_judged_by_its_images():
     assert tier_of(row("neuronx", values="not_run", image="not_run")) == "compiled"
     assert tier_of(row("torchscript", image="passed")) == "traced"

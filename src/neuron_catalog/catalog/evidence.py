@@ -21,8 +21,8 @@ from neuron_catalog.errors import CatalogError, Finding
 from neuron_catalog.schema.components import Pipeline, Selection
 from neuron_catalog.schema.documents import Family, Task
 
-Key = tuple[str, str, tuple[tuple[str, str], ...]]
-"""Task, backend, and the versions of packages."""
+Key = tuple[str, str, tuple[tuple[str, str], ...], str]
+"""Task, backend, the versions of packages, and what was compiled for, if that can be several things."""
 
 
 class Evidence(BaseModel):
@@ -54,12 +54,12 @@ class Evidence(BaseModel):
     @property
     def key(self) -> Key:
         """What a later run of the same kind replaces."""
-        return key(self.task, self.backend, self.versions)
+        return key(self.task, self.backend, self.versions, self.compiler)
 
 
-def key(task: str, backend: str, versions: Mapping[str, str]) -> Key:
+def key(task: str, backend: str, versions: Mapping[str, str], compiler: Mapping[str, JsonValue]) -> Key:
     """Return what tells runs of one definition apart."""
-    return task, backend, tuple(sorted(versions.items()))
+    return task, backend, tuple(sorted(versions.items())), str(compiler.get("target", ""))
 
 
 UNDECISIVE = {"summary", "checkpoint", "requires", "known_issues", "compiler"}

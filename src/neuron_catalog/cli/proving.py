@@ -49,12 +49,13 @@ def selftest(
     catalog = catalog_of(context)
     names = architectures or list(catalog.names)
     total = sum(len(catalog.rows(name)) for name in names)
-    journal = Journal(resume, catalog, seed) if resume else None
-    done = journal.passed(names, backend) if journal else []
+    way = Way(backend, seed, compiler)
+    journal = Journal(resume, catalog, way) if resume else None
+    done = journal.passed(names) if journal else []
     if done and not as_json:
         say(f"{len(done)} of {total} rows passed before: taken from {resume}.")
     with row_progress(total - len(done), quiet=as_json) as on_row:
-        for row in rows(catalog, names, Way(backend, seed, compiler), jobs=jobs, done=tuple(done)):
+        for row in rows(catalog, names, way, jobs=jobs, done=tuple(done)):
             if journal:
                 journal.add(row)
             done.append(row)

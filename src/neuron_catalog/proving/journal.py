@@ -12,19 +12,20 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import pydantic
+from pydantic import JsonValue
 
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.errors import RequestError
 from neuron_catalog.exporting.backends import choose
 from neuron_catalog.manifest import Record
 from neuron_catalog.proving.record import versions_of
-from neuron_catalog.proving.selftest import Row
+from neuron_catalog.proving.selftest import Row, Way
 
 PACKAGE = Path(__file__).resolve().parents[1]
 BEGINNING = b'{"selftest": 1, '
@@ -38,6 +39,8 @@ class Basis(Record):
     """What the outcome of a row rests on, beside architecture, task and backend."""
 
     seed: int
+    compiler: dict[str, JsonValue] = {}
+    """What the compiler was asked."""
     definition: str
     """Digest of all that the catalog says about the architecture."""
     versions: dict[str, str]
@@ -55,22 +58,22 @@ class Entry(Record):
 
 @dataclass(frozen=True)
 class Journal:
-    """The finished rows of selftests with one seed."""
+    """The finished rows of selftests, those that are made in one way."""
 
     path: Path
     catalog: Catalog
-    seed: int
+    way: Way = field(default_factory=Way)
 
-    def passed(self, names: Iterable[str], backend: str | None) -> list[Row]:
+    def passed(self, names: Iterable[str]) -> list[Row]:
         """Return the rows of these architectures that passed before and need not be run again.
 
         Raises:
             RequestError: if a name is unknown, or the file is not one of finished rows.
             CatalogError: if the file of an architecture is wrong.
         """
-        return [row for row in self.finished(names, backend) if row.passed]
+        return [row for row in self.finished(names) if row.passed]
 
-    def finished(self, names: Iterable[str], backend: str | None) -> list[Row]:
+    def finished(self, names: Iterable[str]) -> list[Row]:
         """Return the rows of these architectures that were run before, whether they passed or not.
 
         Raises:
@@ -78,7 +81,7 @@ class Journal:
             CatalogError: if the file of an architecture is wrong.
         """
         wanted = {(name, task): None for name in names for task in self.catalog.rows(name)}
-        backend_name, _ = choose(backend)
+        backend_name, _ = choose(self.way.backend)
         last = {
             (entry.row.architecture, entry.row.task): entry.row
             for entry in self._entries()
@@ -108,7 +111,8 @@ class Journal:
 
     def _basis(self, architecture: str, backend: str) -> Basis:
         return Basis(
-            seed=self.seed,
+            seed=self.way.seed,
+            compiler=dict(self.way.compiler),
             definition=self.catalog.definition(architecture),
             versions=versions_of(self.catalog, architecture, backend),
             code=self._code,

@@ -28,7 +28,9 @@ def record(catalog: Catalog, rows: Iterable[Row]) -> int:
         own = [row for row in done if row.architecture == name]
         runs = [evidence_of(catalog, row) for row in own if row.passed]
         failed = [
-            key(row.task, row.backend, versions_of(catalog, name, row.backend)) for row in own if row.failed
+            key(row.task, row.backend, versions_of(catalog, name, row.backend), row.compiler)
+            for row in own
+            if row.failed
         ]
         write_evidence(catalog.evidence_file(name), catalog.definition(name), runs, failed)
     return sum(row.passed for row in done)

@@ -154,6 +154,7 @@ def run_job(job: Job) -> Row:
     """Export one tiny model or pipeline into a folder that is thrown away, and examine it."""
     started = time.perf_counter()
     outcome: dict[str, Any]
+    compiler: dict[str, JsonValue] = {}
     try:
         catalog = Catalog(job.folders)
         with tempfile.TemporaryDirectory(prefix="neuron-catalog-") as folder:
@@ -161,7 +162,10 @@ def run_job(job: Job) -> Row:
                 seen = check_pipeline(catalog, job.architecture, job.task, Path(folder), **vars(job.way))
                 outcome = {"checks": seen}
             else:
-                outcome = check_model(_resolved(job, catalog), Path(folder))
+                resolved = _resolved(job, catalog)
+                if resolved.backend.APART:
+                    compiler = resolved.backend.arguments(resolved.settings)
+                outcome = check_model(resolved, Path(folder))
     except RequirementError as error:
         outcome = {"not_run": error.cause}
     except NeuronCatalogError as error:
@@ -170,7 +174,8 @@ def run_job(job: Job) -> Row:
         outcome = {"error": f"{type(error).__name__}: {first_line(error)}"}
     seconds = round(time.perf_counter() - started, 3)
     backend, _ = choose(job.way.backend)
-    return Row(architecture=job.architecture, task=job.task, backend=backend, seconds=seconds, **outcome)
+    names = {"architecture": job.architecture, "task": job.task, "backend": backend}
+    return Row(**names, compiler=compiler, seconds=seconds, **outcome)
 
 
 def check_model(resolved: Resolved, folder: Path) -> dict[str, Any]:
@@ -181,18 +186,16 @@ def check_model(resolved: Resolved, folder: Path) -> dict[str, Any]:
     """
     resolved.require_compilable()
     built = build(resolved, folder, silent)
-    told: dict[str, Any] = {"observed": built.observed}
-    if resolved.backend.APART:
-        told["compiler"] = resolved.backend.arguments(resolved.settings)
     if reason := resolved.backend.unable_to_run():
-        return {**told, "checks": _compiled_only(built, resolved, reason)}
+        return {"observed": built.observed, "checks": _compiled_only(built, resolved, reason)}
     draft = read_beside(built, resolved, folder)
     outcomes = validate(draft.subject)
     if generates(built.plan):
         written = check_generation(built, draft, resolved, folder)
         outcomes = (*outcomes, waived(written, built.plan))
     stale = _stale_waivers(built, outcomes)
-    return {**told, "checks": (*outcomes, negative_control(draft, resolved), *stale)}
+    checks = (*outcomes, negative_control(draft, resolved), *stale)
+    return {"observed": built.observed, "checks": checks}
 
 
 def _compiled_only(built: Built, resolved: Resolved, reason: str) -> tuple[Check, ...]:

@@ -26,6 +26,7 @@ from neuron_catalog.exporting.backends.neuron_program import (
     GraphRecord,
     NeuronProgram,
     ProgramRecord,
+    files_of,
     save_program,
 )
 from neuron_catalog.exporting.backends.protocol import Compilation, Placement, Settings
@@ -156,13 +157,13 @@ def compile(compilation: Compilation) -> NeuronProgram:
     """
     import torch_neuron
 
-    names = list(compilation.examples)
-    files = {name: FILE_NAME if len(names) == 1 else f"{name}.neuron" for name in names}
+    files = files_of(compilation.examples, FILE_NAME)
     with quiet_jit(), torch.no_grad():
-        scripts = {files[name]: _traced(torch_neuron, compilation, name) for name in names}
-    record = ProgramRecord(graphs={name: GraphRecord(file=files[name]) for name in names}, weights=None)
+        scripts = {file: _traced(torch_neuron, compilation, name) for name, file in files.items()}
+    graphs = {name: GraphRecord(file=file) for name, file in files.items()}
+    record = ProgramRecord(graphs=graphs, weights=None)
     apart = _too_large(compilation.module)
-    return NeuronProgram(scripts, record, observed={name: {"separate_weights": apart} for name in names})
+    return NeuronProgram(scripts, record, observed={name: {"separate_weights": apart} for name in files})
 
 
 def _traced(sdk: Any, compilation: Compilation, name: str) -> Any:

@@ -71,6 +71,12 @@ class ProgramRecord(Record):
             raise RequestError(f"{file} is damaged: {first_line(error)}", "Export again.") from error
 
 
+def files_of(names: Iterable[str], file: str) -> dict[str, str]:
+    """Return graph → the name of its file: the given one, or one each if there are several graphs."""
+    graphs = list(names)
+    return {name: file if len(graphs) == 1 else f"{name}.neuron" for name in graphs}
+
+
 def weight_records(module: nn.Module) -> dict[str, WeightRecord]:
     """Describe the weights and buffers of a module."""
     parameters = dict(module.named_parameters(remove_duplicate=False))

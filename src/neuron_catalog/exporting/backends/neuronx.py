@@ -29,6 +29,7 @@ from neuron_catalog.exporting.backends.neuron_program import (
     GraphRecord,
     NeuronProgram,
     ProgramRecord,
+    files_of,
     load_program,
     save_program,
     weight_records,
@@ -172,7 +173,7 @@ def compile(compilation: Compilation) -> NeuronProgram:
             scripts = {FILE_NAME: _bucketed(torch_neuronx, compilation, options)}
             files = dict.fromkeys(examples, FILE_NAME)
         else:
-            files = {name: FILE_NAME if len(examples) == 1 else f"{name}.neuron" for name in examples}
+            files = files_of(examples, FILE_NAME)
             scripts = {}
             for name in examples:
                 function = NeuronFunction(compilation.module, name, [examples[name]])
