@@ -15,7 +15,6 @@ from neuron_catalog.errors import VerificationError
 from neuron_catalog.exporting.backends.protocol import DynamicBatch
 from neuron_catalog.exporting.comparisons import (
     OTHER_BATCH_FACTOR,
-    Tolerance,
     compare,
     difference,
     too_large,
@@ -127,8 +126,8 @@ def check_inputs_alive(subject: Subject) -> Check:
         given = subject.compiled(inputs)
         if not all(torch.isfinite(value).all() for value in given.values()):
             dead.append(f"another {tensor.name} gives NaN or infinity")
-        elif not _changed(given, base.compiled, subject.tolerance):
-            alive = _changed(subject.eager(inputs), base.eager, subject.tolerance)
+        elif not _changed(given, base.compiled, subject):
+            alive = _changed(subject.eager(inputs), base.eager, subject)
             why = "its traced value was baked in" if alive else "the eager model ignores it too"
             dead.append(f"{tensor.name} has no effect on any output: {why}")
     if dead:
@@ -259,7 +258,9 @@ def _judged(name: str, differences: tuple[Difference, ...], what: str) -> Check:
     return Check(name=name, status="passed", detail=detail, differences=differences)
 
 
-def _changed(after: Outputs, before: Outputs, tolerance: Tolerance) -> bool:
+def _changed(after: Outputs, before: Outputs, subject: Subject) -> bool:
+    """Whether outputs differ by more than rounding; both are of one computation, however precise it is."""
+    tolerance = replace(subject.tolerance, absolute_alternative=False)
     return any(difference(after[name], value) > tolerance.allowed(value) for name, value in before.items())
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from neuron_catalog.exporting.backends import decompositions
+from neuron_catalog.exporting.backends import decompositions, masks
 
 aten = torch.ops.aten
 
@@ -99,21 +99,21 @@ def test_what_masks_select_and_take(flags):
     source = random(len(flags) + 3, seed=1)
     both(aten.masked_scatter.default, value, mask, source)
     both(aten.masked_scatter_.default, value.clone(), mask, source)
-    close([decompositions.masked_select(value, mask, found := value[mask])], [found])
+    close([masks.masked_select(value, mask, found := value[mask])], [found])
     wide = torch.stack([mask, ~mask, mask])
-    close([decompositions.nonzero(wide, wide.nonzero())], [wide.nonzero()])
+    close([masks.nonzero(wide, wide.nonzero())], [wide.nonzero()])
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=6))
 def test_repeated_rows(counts):
     repeats = torch.tensor(counts)
     found = torch.repeat_interleave(repeats)
-    close([decompositions.repeat_interleave(repeats, found)], [found])
+    close([masks.repeat_interleave(repeats, found)], [found])
 
 
 def test_masks_among_indices_become_places():
     value, mask = random(3, 4, 5), torch.tensor([[True, False, True, False]] * 3)
-    given = decompositions.places([mask, None], [mask, None])
+    given = masks.places([mask, None], [mask, None])
     assert [None if each is None else each.dtype for each in given] == [torch.int64, torch.int64, None]
     assert torch.equal(value[given[0], given[1]], value[mask])
 
@@ -124,16 +124,31 @@ def test_writing_under_a_mask(shape):
     value, mask = random(3, 4, 5), torch.tensor([[True, False, True, False]] * 3)
     expected = value.clone()
     expected[mask] = new
-    assert torch.equal(decompositions.put(value, mask, new), expected)
+    assert torch.equal(masks.put(value, mask, new), expected)
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (0, 5)])
 def test_writing_under_a_mask_that_is_nowhere_true(shape):
     value = random(3, 5)
-    given = decompositions.put(value, torch.zeros(3, dtype=torch.bool), random(*shape, seed=3))
+    given = masks.put(value, torch.zeros(3, dtype=torch.bool), random(*shape, seed=3))
     assert torch.equal(given, value)
     none = torch.zeros(3, 5, dtype=torch.bool)
     both(aten.masked_scatter.default, value, none, torch.empty(0))
+
+
+@given(
+    st.lists(st.integers(0, 4), min_size=1, max_size=9),
+    st.sampled_from(["sum", "mean", "amax", "amin"]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_reductions_by_place(places, reduce, include_self, first):
+    """Places that nothing goes to keep what they held."""
+    index = torch.tensor([places, places[::-1]])
+    value, source, dim = random(2, 5), random(*index.shape, seed=1), 1
+    if first:
+        index, value, source, dim = index.T, value.T, source.T, 0
+    both(aten.scatter_reduce.two, value, dim, index, source, reduce, include_self=include_self)
 
 
 def test_membership():

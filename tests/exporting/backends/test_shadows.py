@@ -143,6 +143,49 @@ def test_what_was_read_is_fixed_for_other_inputs_and_what_is_counted_is_computed
         close(program.graphs["forward"](low), (low + module.weight,))
 
 
+def range_from(model, value, starts):
+    start = starts[0]
+    return torch.arange(start, start + 2, dtype=torch.int32, device=value.device), value + 1
+
+
+def range_up_to(model, value, starts):
+    start = starts[0]
+    return torch.arange(5 - start, 7 - start, device=value.device), value + 1
+
+
+def slice_from(model, value, starts):
+    start = starts[0]
+    return value[:, start : start + 2] * 2
+
+
+def list_of_lazy_numbers(model, value, starts):
+    start = starts[0]
+    return torch.tensor([7, start, start * 2], device=value.device, dtype=torch.int32), value + 1
+
+
+def part_of_a_name(model, value, starts):
+    start = starts[0]
+    return value * {"part_1": 2, "part_0": 3}[f"part_{start - start + 1}"] + start
+
+
+@pytest.mark.parametrize(
+    "function", [range_from, range_up_to, slice_from, list_of_lazy_numbers, part_of_a_name]
+)
+def test_what_begins_at_a_lazy_number_is_computed_for_each(function):
+    """Only how many entries there are is fixed."""
+    module, program = compiled(function, EXAMPLE.clone(), torch.tensor([1]))
+    for start in (0, 1):
+        inputs = (EXAMPLE.clone(), torch.tensor([start]))
+        close(program.graphs["forward"](*inputs), module(*inputs))
+
+
+def test_slices_that_reach_beyond_are_fixed():
+    def last(model, value, starts):
+        return value[:, starts[0] : starts[0] + 9]
+
+    same(last, EXAMPLE.clone(), torch.tensor([1]))
+
+
 def test_nothing_is_noted_of_a_model_that_reads_nothing():
     assert "fixed" not in same(lambda model, value: value @ model.weight).observed["forward"]
 

@@ -1,8 +1,7 @@
-"""Operators that XLA does not have, or whose results have sizes that depend on values, written out.
+"""Operators that XLA does not have, written out.
 
 What a model computes stays the same; the checks compare it with the model as it is written. Some come from
-torch's own table of decompositions. Sizes that depend on values are fixed to those of the example inputs; the
-checks use others.
+torch's own table of decompositions.
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._decomp import get_decompositions
+
+from neuron_catalog.exporting.backends.masks import masked_scatter
 
 Operator = Any
 aten = torch.ops.aten
@@ -52,8 +53,9 @@ def decompositions() -> dict[Operator, Callable[..., Any]]:
         aten.isin.Tensor_Tensor: _isin,
         aten.linalg_solve_triangular.default: _solve_triangular,
         aten.searchsorted.Tensor: _searchsorted,
-        aten.masked_scatter.default: _masked_scatter,
-        aten.masked_scatter_.default: lambda value, *more: value.copy_(_masked_scatter(value, *more)),
+        aten.scatter_reduce.two: _scatter_reduce,
+        aten.masked_scatter.default: masked_scatter,
+        aten.masked_scatter_.default: lambda value, *more: value.copy_(masked_scatter(value, *more)),
     }
     return {**get_decompositions(FROM_TORCH), **own}
 
@@ -205,6 +207,41 @@ def _isin(value: Tensor, among: Tensor, *, assume_unique: bool = False, invert: 
     return ~found if invert else found
 
 
+def _scatter_reduce(
+    value: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True
+) -> Any:
+    """Reduce for each place what goes there, found by comparing each index with each place."""
+    before, entries, chosen = (each.movedim(dim, -1) for each in (value, source, index))
+    if before.shape[:-1] != chosen.shape[:-1] or entries.shape != chosen.shape or reduce not in REDUCED:
+        return NotImplemented
+    place = torch.arange(before.shape[-1], device=index.device).unsqueeze(-1)
+    goes = chosen.unsqueeze(-2) == place  # [..., place, entry]
+    entries = entries.unsqueeze(-2).expand_as(goes)
+    if include_self:
+        goes = torch.cat([goes, torch.ones_like(goes[..., :1])], -1)
+        entries = torch.cat([entries, before.unsqueeze(-1)], -1)
+    reduced = REDUCED[reduce](entries, goes)
+    return torch.where(goes.any(-1), reduced, before).movedim(-1, dim)
+
+
+def _sum(entries: Tensor, goes: Tensor) -> Tensor:
+    return torch.where(goes, entries, 0).sum(-1)
+
+
+def _amax(entries: Tensor, goes: Tensor) -> Tensor:
+    least = -torch.inf if entries.is_floating_point() else torch.iinfo(entries.dtype).min
+    return torch.where(goes, entries, least).amax(-1)
+
+
+REDUCED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "sum": _sum,
+    "mean": lambda entries, goes: _sum(entries, goes) / goes.sum(-1).clamp(min=1),
+    "amax": _amax,
+    "amin": lambda entries, goes: -_amax(-entries, goes),
+}
+"""Name of a reduction → what it makes of the entries that go to a place, along the last dimension."""
+
+
 def _unfold(value: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """Take a window of `size` entries every `step` entries; windows stand last."""
     dimension %= value.dim()
@@ -214,62 +251,3 @@ def _unfold(value: Tensor, dimension: int, size: int, step: int) -> Tensor:
     taken = value.index_select(dimension, place)
     shape = (*value.shape[:dimension], count, size, *value.shape[dimension + 1 :])
     return taken.reshape(shape).movedim(dimension + 1, -1)
-
-
-def _masked_scatter(value: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """Take the next entry of `source` wherever the mask is true; an empty one has none to take."""
-    value, mask = torch.broadcast_tensors(value, mask)  # type: ignore[no-untyped-call]
-    if not source.numel():
-        return value.clone()
-    number = (mask.flatten().to(torch.int64).cumsum(0) - 1).clamp(0, source.numel() - 1)
-    taken = source.flatten().index_select(0, number).reshape(value.shape)
-    return torch.where(mask, taken, value)
-
-
-def selected(mask: Tensor, count: int) -> Tensor:
-    """Return where a mask, taken flat, is true for the first, second … of `count` times."""
-    passed = mask.flatten().to(torch.int64).cumsum(0)
-    wanted = torch.arange(count, device=mask.device).unsqueeze(1)
-    return (passed.unsqueeze(0) <= wanted).to(torch.int64).sum(1).clamp(max=mask.numel() - 1)
-
-
-def nonzero(value: Tensor, found: Tensor) -> Tensor:
-    """`torch.nonzero`, of as many rows as `found` has."""
-    place = selected(value != 0, len(found))
-    columns = []
-    for size in reversed(value.shape):
-        columns.append(place % size)
-        place = place // size
-    return torch.stack(columns[::-1], 1)
-
-
-def masked_select(value: Tensor, mask: Tensor, found: Tensor) -> Tensor:
-    """`torch.masked_select`, of as many entries as `found` has."""
-    value, mask = torch.broadcast_tensors(value, mask)  # type: ignore[no-untyped-call]
-    return value.flatten().index_select(0, selected(mask, len(found)))
-
-
-def repeat_interleave(repeats: Tensor, found: Tensor) -> Tensor:
-    """The rows that `torch.repeat_interleave` takes, as many as `found` has."""
-    ends = repeats.cumsum(0).unsqueeze(0)
-    return (ends <= torch.arange(len(found), device=repeats.device).unsqueeze(1)).to(torch.int64).sum(1)
-
-
-def places(indices: Sequence[Tensor | None], values: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """Return the indices of an indexing with integers in place of masks; `values` are theirs."""
-    given: list[Tensor | None] = []
-    for index, value in zip(indices, values, strict=True):
-        if index is None or value is None or index.dtype not in (torch.bool, torch.uint8):
-            given.append(index)
-        else:
-            given.extend(nonzero(index, value.nonzero()).unbind(1))
-    return given
-
-
-def put(value: Tensor, mask: Tensor, new: Tensor) -> Tensor:
-    """Return a tensor with other values where the mask is true: one after the other, or all the same."""
-    inner = value.shape[mask.dim() :]
-    wide = mask.reshape(*mask.shape, *[1] * len(inner)).expand(value.shape)
-    if new.dim() > len(inner) and new.shape[0] != 1:
-        return _masked_scatter(value, wide, new.expand(-1, *inner))
-    return torch.where(wide, new[0] if new.dim() > len(inner) else new, value)

@@ -17,6 +17,7 @@ from transformers.integrations import moe
 from transformers.utils import import_utils
 
 from neuron_catalog.exporting.backends import decompositions
+from neuron_catalog.exporting.backends.bounds import LazyBounds
 
 
 class Function(nn.Module):
@@ -50,10 +51,16 @@ def traced_lazily() -> Iterator[None]:
         mock.patch.object(import_utils, "is_jit_tracing", return_value=True),
         mock.patch.object(torch, "_check_tensor_all", return_value=None),
         mock.patch.object(torch, "einsum", decompositions.einsum),
-        mock.patch.object(Tensor, "__format__", lambda tensor, _: str(tuple(tensor.shape))),
+        mock.patch.object(Tensor, "__format__", _written),
         mock.patch.dict(moe.ALL_EXPERTS_FUNCTIONS._local_mapping, grouped_mm=moe.batched_mm_experts_forward),
+        LazyBounds(),
     ):
         yield
+
+
+def _written(tensor: Tensor, form: str) -> str:
+    """Write a number as one, since models name parts by numbers; of other tensors messages get the shape."""
+    return str(tuple(tensor.shape)) if tensor.dim() else format(tensor.item(), form)
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:

@@ -19,7 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from neuron_catalog.exporting.backends import decompositions as written
+from neuron_catalog.exporting.backends import masks
+from neuron_catalog.exporting.backends.decompositions import decompositions
 from neuron_catalog.exporting.backends.places import model_line
 
 aten = torch.ops.aten
@@ -29,9 +30,9 @@ READ = (aten._local_scalar_dense.default, aten.equal.default, aten.is_nonzero.de
 """Operators that give a Python value."""
 
 COUNTED: dict[Any, Callable[..., Tensor]] = {
-    aten.nonzero.default: written.nonzero,
-    aten.masked_select.default: written.masked_select,
-    aten.repeat_interleave.Tensor: written.repeat_interleave,
+    aten.nonzero.default: masks.nonzero,
+    aten.masked_select.default: masks.masked_select,
+    aten.repeat_interleave.Tensor: masks.repeat_interleave,
 }
 """Operators whose result has a size that depends on values → what computes the same for a known size."""
 
@@ -79,7 +80,7 @@ class LazyTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         if func is NO_COMPUTATION:
             return func(*args, **kwargs)
-        plain = written.decompositions().get(func)
+        plain = decompositions().get(func)
         if plain is not None:
             with self._once_more():
                 given = plain(*args, **kwargs)
@@ -123,12 +124,12 @@ class LazyTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if func in COUNTED:
                 self._note(func)
                 return COUNTED[func](*args[: _tensors(args)], values)
-            masks = _masks(args[1]) if func in (aten.index.Tensor, *INDEX_PUTS) else ()
-            if masks and func is aten.index.Tensor:
+            chosen = _masks(args[1]) if func in (aten.index.Tensor, *INDEX_PUTS) else ()
+            if chosen and func is aten.index.Tensor:
                 self._note(func)
-                return args[0][tuple(_or_all(each) for each in written.places(args[1], known[0][1]))]
-            if masks and len(args[1]) == 1 and not any(args[3:4]):
-                new = written.put(args[0], args[1][0], args[2])
+                return args[0][tuple(_or_all(each) for each in masks.places(args[1], known[0][1]))]
+            if chosen and len(args[1]) == 1 and not any(args[3:4]):
+                new = masks.put(args[0], args[1][0], args[2])
                 return new if func is aten.index_put.default else args[0].copy_(new)
         return self.call(func, args, kwargs)
 
