@@ -179,6 +179,13 @@ def test_what_begins_at_a_lazy_number_is_computed_for_each(function):
         close(program.graphs["forward"](*inputs), module(*inputs))
 
 
+def test_products_by_their_indices_are_computed_further():
+    def product(model, value):
+        return torch.einsum("ab,cb->ac", value, value) * value.sum()
+
+    assert "fixed" not in same(product).observed["forward"]
+
+
 def test_slices_that_reach_beyond_are_fixed():
     def last(model, value, starts):
         return value[:, starts[0] : starts[0] + 9]

@@ -76,7 +76,8 @@ def _of_one_type(operator: Operator) -> Callable[..., Any]:
 def einsum(equation: str, *operands: Any) -> Tensor:
     """`torch.einsum` in products of matrices; torch-xla has its own, of which no mode is told."""
     given = operands[0] if len(operands) == 1 and isinstance(operands[0], Sequence) else operands
-    result: Tensor = aten.einsum.default.decompose(equation, list(given))
+    with torch._C.DisableTorchFunction():  # a mode would be told of the whole operator, and call XLA's
+        result: Tensor = aten.einsum.default.decompose(equation, list(given))
     return result
 
 
