@@ -23,6 +23,7 @@ def _no_user_catalog(monkeypatch):
 def _no_user_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("NEURON_CATALOG_CACHE", "")  # tests that plant faults must compile
         yield
 
 

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+
+def _plain(name: str) -> str:
+    if not name or name in (".", "..") or any(sign in name for sign in "/\\\0"):
+        raise ValueError("must be the name of a file, without a folder")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_plain)]
+"""The name of a file in a folder; no path leads out of it."""
 
 
 class FileRecord(BaseModel):

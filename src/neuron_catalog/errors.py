@@ -48,6 +48,10 @@ class CompileError(NeuronCatalogError):
     exit_code = 5
 
 
+class CompilerStoppedError(CompileError):
+    """The compiler was stopped or killed: it may do the same another time."""
+
+
 class VerificationError(NeuronCatalogError):
     """A compiled graph or an artifact is not what it should be; nothing was published."""
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from neuron_catalog.digests import FileRecord, alteration
+from neuron_catalog.digests import FileName, FileRecord, alteration
 from neuron_catalog.errors import RequestError
 from neuron_catalog.inventory import MANIFEST_NAME as MANIFEST_NAME
 from neuron_catalog.inventory import Inventory, said_in
@@ -137,7 +137,7 @@ class SourceRecord(Record):
 class Manifest(Inventory):
     """The content of `neuron_catalog.json` of a model."""
 
-    file: str
+    file: FileName
     """Name of the file with all graphs, which share one set of weights."""
     graphs: tuple[Graph, ...]
     """The largest one last; the others serve smaller inputs."""
@@ -149,7 +149,7 @@ class Manifest(Inventory):
     source: SourceRecord
     seed: int
     """Seed of the inputs that were traced; validation used the following ones."""
-    files: dict[str, FileRecord]
+    files: dict[FileName, FileRecord]
 
     @property
     def plan(self) -> Plan:

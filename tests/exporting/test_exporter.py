@@ -14,11 +14,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from neuron_catalog import ExportRequest, Manifest, RequestError, export, load_artifact
+from neuron_catalog import ExportRequest, Manifest, export, load_artifact
 from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.backends import torchscript
 from neuron_catalog.exporting.backends.protocol import Compilation
-from neuron_catalog.exporting.publish import publication
 from neuron_catalog.models.fills import make_inputs
 
 
@@ -257,21 +256,3 @@ def test_artifact_runs_in_another_process_without_the_catalog(tmp_path):
         "assert torch.equal(given['logits'], saved['logits'])\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
-
-
-def test_old_folder_comes_back_if_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
-    target = tmp_path / "out"
-    target.mkdir()
-    (target / "old.txt").write_text("keep")
-    rename = Path.rename
-
-    def failing(self, other):
-        if ".partial-" in self.name:
-            raise OSError(5, "Input/output error")
-        return rename(self, other)
-
-    monkeypatch.setattr(Path, "rename", failing)
-    told = pytest.raises(RequestError, match="could not be written: Input/output error")
-    with told, publication(target, overwrite=True) as folder:
-        (folder / "new.txt").write_text("new")
-    assert (names(tmp_path), names(target)) == (["out"], ["old.txt"])

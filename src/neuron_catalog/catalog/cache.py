@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from neuron_catalog.storage.home import cache_home
 from neuron_catalog.version import __version__
 
 READING_CODE = ("schema", "catalog", ".")
@@ -68,14 +69,10 @@ class AnswerCache:
 
 def cache_file(folders: Sequence[Path], kind: str) -> Path | None:
     """Return where answers of a kind about a list of catalog folders are kept, if there is a place at all."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not base.is_absolute():  # the XDG specification: ignore relative paths
-        try:
-            base = Path.home() / ".cache"
-        except RuntimeError:
-            return None
+    if (base := cache_home()) is None:
+        return None
     name = "\0".join([sys.prefix, *(os.path.abspath(folder) for folder in folders)])  # noqa: PTH100
-    return base / "neuron-catalog" / f"{hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()}.{kind}"
+    return base / f"{hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()}.{kind}"
 
 
 def reading_code() -> bytes:
@@ -100,5 +97,5 @@ def reading_code() -> bytes:
 
 def _remove_old(folder: Path) -> None:
     for path in folder.iterdir():
-        if path.stat().st_mtime < time.time() - KEPT_SECONDS:
+        if path.is_file() and path.stat().st_mtime < time.time() - KEPT_SECONDS:
             path.unlink()

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from neuron_catalog.cli.compiling import with_compiler
 from neuron_catalog.cli.context import BackendName, Json, Seed, catalog_of, print_json
+from neuron_catalog.cli.foretelling import foretell, foretell_composed
 from neuron_catalog.cli.options import (
     Attentions,
     CacheDir,
@@ -79,6 +80,12 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a folder that is not empty.")
     ] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no_cache", help="Neither look into the compile cache nor write to it.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry_run", help="Say what would be done, and do nothing.")
+    ] = False,
     unet: Unet = None,
     controlnet_ids: Controlnets = None,
     lora_model_ids: LoraModels = None,
@@ -95,8 +102,8 @@ def export(
     pipeline is asked for by --task, such as stable-diffusion.
     """
     from neuron_catalog.exporting.exporter import export_resolved
-    from neuron_catalog.exporting.publish import require_free
     from neuron_catalog.exporting.request import ExportRequest, resolve
+    from neuron_catalog.storage.publish import require_free
 
     catalog = catalog_of(context)
     common: dict[str, Any] = {
@@ -108,6 +115,7 @@ def export(
         "compiler": compiler,
         "revision": revision,
         "cache_dir": cache_dir,
+        "use_cache": not no_cache,
     }
     of_pipelines = {
         "unet": unet,
@@ -128,7 +136,8 @@ def export(
     if composed:
         refuse_for_pipelines(of_architectures)
         target = out or (Path(first) if first else None)
-        export_composed(request_of(pipeline, model, target, axes, **common, **of_pipelines), catalog, as_json)
+        asked = request_of(pipeline, model, target, axes, **common, **of_pipelines)
+        (foretell_composed if dry_run else export_composed)(asked, catalog, as_json)
         return
     refuse_for_architectures(of_pipelines)
     name, target = _architecture_and_out(catalog, architecture, out, model)
@@ -149,6 +158,9 @@ def export(
     resolved = resolve(request, catalog)
     if not as_json:
         say(_title(request, resolved))
+    if dry_run:
+        foretell(resolved, request, as_json)
+        return
     with progress(STEPS, quiet=as_json) as on_step:
         exported = export_resolved(request, resolved, on_step)
     if as_json:
@@ -249,6 +261,8 @@ def _print_export(exported: Exported, resolved: Resolved) -> None:
             f"({', '.join(manifest.source.missing_weights)})."
         )
     print_checks(manifest)
+    if exported.recalled:
+        say("Taken from the compile cache, where all this was kept when it was compiled.")
     say(
         f"Saved to {exported.folder}. Load it in Python with: "
         f'NeuronAutoModel.from_pretrained("{exported.folder}")'

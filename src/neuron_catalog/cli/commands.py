@@ -16,6 +16,7 @@ MODULES = {
     "listing": ("list", "list-tasks", "show", "check"),
     "authoring": ("new", "explain", "outdated"),
     "artifacts": ("verify", "inspect"),
+    "caching": ("cache",),
     "doctor": ("doctor",),
 }
 """Module → the commands that its `register` adds, in the order of the help. A test holds both together."""

@@ -108,7 +108,7 @@ def export_composed(request: PipelineRequest, catalog: Catalog, as_json: bool) -
     """Export a pipeline and print what was seen."""
     from neuron_catalog.exporting.pipeline import export_resolved_pipeline
     from neuron_catalog.exporting.pipeline_request import resolve_pipeline
-    from neuron_catalog.exporting.publish import require_free
+    from neuron_catalog.storage.publish import require_free
 
     if request.out is not None:
         require_free(request.out, request.overwrite)

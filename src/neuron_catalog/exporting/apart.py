@@ -24,7 +24,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from neuron_catalog.errors import CompileError, NeuronCatalogError, first_line
+from neuron_catalog.errors import CompileError, CompilerStoppedError, NeuronCatalogError, first_line
 from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.backends.neuron_failures import explained, logs_in, tail
 from neuron_catalog.exporting.compiling import compile_into, silent
@@ -102,7 +102,7 @@ def _run(job: Job, workdir: Path, environment: Mapping[str, str], timeout: JsonV
     The job comes through a file without a name: it may hold a token of the hub.
 
     Raises:
-        CompileError: if it takes more seconds than `timeout`, if that is a number.
+        CompilerStoppedError: if it takes more seconds than `timeout`, if that is a number.
     """
     seconds = timeout if isinstance(timeout, int) else None
     with (workdir / LOG).open("wb") as log, TemporaryFile() as told:
@@ -119,7 +119,7 @@ def _run(job: Job, workdir: Path, environment: Mapping[str, str], timeout: JsonV
     try:
         return process.wait(seconds)
     except subprocess.TimeoutExpired as error:
-        raise CompileError(
+        raise CompilerStoppedError(
             f"The compiler did not end within {seconds} s, and was stopped.",
             f"Give it more with --compiler_timeout, or choose smaller sizes. Its log is in {workdir}.",
         ) from error
@@ -165,7 +165,7 @@ def _ended(code: int, workdir: Path) -> CompileError:
     """Return what it means that a process ended without a word."""
     where = f"Its log is in {workdir}."
     if code == -signal.SIGKILL:
-        return CompileError(
+        return CompilerStoppedError(
             "The compiler was killed, most likely because the machine ran out of memory.",
             f"Choose smaller sizes, a lower optlevel (-O1), or a machine with more memory. {where}",
         )

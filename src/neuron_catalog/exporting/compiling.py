@@ -10,7 +10,6 @@ from torch import nn
 
 from neuron_catalog.errors import RequestError
 from neuron_catalog.exporting.backends.protocol import Compilation, Program, Settings
-from neuron_catalog.exporting.publish import require_space
 from neuron_catalog.exporting.request import Resolved
 from neuron_catalog.manifest import Plan, SourceRecord
 from neuron_catalog.models.cures import cured
@@ -18,6 +17,7 @@ from neuron_catalog.models.fills import make_inputs
 from neuron_catalog.models.sources import EagerModel, Source
 from neuron_catalog.models.weights import outputs_depending_on, weight_facts
 from neuron_catalog.models.wrappers import WRAPPERS, Wrapped
+from neuron_catalog.storage.publish import require_space
 
 OnStep = Callable[[str], None]
 """Told what begins now, for progress on a terminal."""

@@ -16,9 +16,9 @@ from transformers.utils import GENERATION_CONFIG_NAME
 from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.digests import record_file
 from neuron_catalog.exporting.build import Built, Draft, build, draft_of, live_subjects, read_back
+from neuron_catalog.exporting.caching import key_of, recalled_or_made, usual_cache
 from neuron_catalog.exporting.compiling import OnStep, silent
 from neuron_catalog.exporting.examination import examine, examine_before, unexamined
-from neuron_catalog.exporting.publish import publication, require_free
 from neuron_catalog.exporting.rehearsal import rehearse
 from neuron_catalog.exporting.request import ExportRequest, Resolved, resolve
 from neuron_catalog.manifest import (
@@ -29,6 +29,8 @@ from neuron_catalog.manifest import (
     Manifest,
     Plan,
 )
+from neuron_catalog.storage.cache import CompileCache
+from neuron_catalog.storage.publish import publication, require_free
 from neuron_catalog.version import __version__
 
 COMPILER_KEYS = {
@@ -55,6 +57,8 @@ class Exported:
 
     folder: Path
     manifest: Manifest
+    recalled: bool = False
+    """Whether it was taken from the compile cache."""
 
 
 def export(request: ExportRequest, catalog: Catalog | None = None, on_step: OnStep = silent) -> Exported:
@@ -75,22 +79,40 @@ def export(request: ExportRequest, catalog: Catalog | None = None, on_step: OnSt
 def export_resolved(request: ExportRequest, resolved: Resolved, on_step: OnStep = silent) -> Exported:
     """Export what a request was resolved to; see `export`."""
     target = request.out or default_target(request, resolved.plan)
-    manifest = export_into(target, resolved, request.validation, on_step, overwrite=request.overwrite)
-    return Exported(target, manifest)
+    cache = usual_cache() if request.use_cache else None
+    return export_into(target, resolved, request.validation, on_step, cache, overwrite=request.overwrite)
 
 
 def export_into(
-    target: Path, resolved: Resolved, validation: bool, on_step: OnStep, *, overwrite: bool = False
-) -> Manifest:
-    """Export into a folder, which is there whole or not at all; return the manifest."""
+    target: Path,
+    resolved: Resolved,
+    validation: bool,
+    on_step: OnStep,
+    cache: CompileCache | None = None,
+    *,
+    overwrite: bool = False,
+) -> Exported:
+    """Export into a folder, which is there whole or not at all: from the cache if it has the same."""
     resolved.require_compilable()
     with publication(target, overwrite) as folder:
-        if reason := resolved.backend.unable_to_run():
-            draft, graphs = _not_run_here(resolved, validation, folder, reason, on_step)
-        else:
-            draft, graphs = _run_here(resolved, validation, folder, on_step)
-        on_step("Writing the artifact")
-        return finish(draft, graphs, resolved, folder)
+        resolved.source.copy_preprocessing(folder)
+        key = key_of(resolved, validation, folder.iterdir()) if cache else None
+
+        def make() -> Manifest:
+            return _made(resolved, validation, folder, on_step)
+
+        if cache is None or key is None:
+            return Exported(target, make())
+        return Exported(target, *recalled_or_made(cache, key, resolved, folder, make, on_step))
+
+
+def _made(resolved: Resolved, validation: bool, folder: Path, on_step: OnStep) -> Manifest:
+    if reason := resolved.backend.unable_to_run():
+        draft, graphs = _not_run_here(resolved, validation, folder, reason, on_step)
+    else:
+        draft, graphs = _run_here(resolved, validation, folder, on_step)
+    on_step("Writing the artifact")
+    return finish(draft, graphs, resolved, folder)
 
 
 def _run_here(
@@ -101,7 +123,6 @@ def _run_here(
         if draft.source.weights_bytes >= WORTH_COLLECTING:
             gc.collect()  # a module that was traced is part of circles
         draft = read_back(draft, resolved, folder)
-        resolved.source.copy_preprocessing(folder)
         return draft, _examined(draft, validation, folder, on_step)
 
 
@@ -110,7 +131,6 @@ def _not_run_here(
 ) -> tuple[Draft, tuple[Graph, ...]]:
     built = build(resolved, folder, on_step)
     write_settings(built, resolved, folder)
-    resolved.source.copy_preprocessing(folder)
     draft = draft_of(built, live_subjects(built, resolved), resolved.seed)
     if not validation:
         return draft, unexamined(draft.plans, DISABLED)

@@ -6,8 +6,6 @@ process is killed, the next run of the same export goes on from there.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 from contextlib import suppress
@@ -18,6 +16,7 @@ from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.composition import AdapterRecord, Composition, PartRecord, PipelineSourceRecord
 from neuron_catalog.digests import record_file
 from neuron_catalog.errors import CompileError, RequestError, VerificationError
+from neuron_catalog.exporting.caching import key_of, usual_cache
 from neuron_catalog.exporting.compiling import OnStep, silent
 from neuron_catalog.exporting.exporter import export_into
 from neuron_catalog.exporting.pipeline_request import (
@@ -26,10 +25,9 @@ from neuron_catalog.exporting.pipeline_request import (
     ResolvedPipeline,
     resolve_pipeline,
 )
-from neuron_catalog.exporting.publish import publication, require_free
 from neuron_catalog.manifest import MANIFEST_NAME, Manifest
-from neuron_catalog.models.components import diffusers
 from neuron_catalog.models.pipeline_sources import source_of
+from neuron_catalog.storage.publish import publication, require_free
 from neuron_catalog.version import __version__
 
 GO_ON = "Finished parts are kept: the same command goes on from there."
@@ -90,7 +88,7 @@ def _finished(kept: Path, resolved: ResolvedPipeline, on_step: OnStep) -> dict[s
             before any part is compiled.
     """
     validation = resolved.request.validation
-    places = {name: kept / f"{name}-{part_key(part, validation)}" for name, part in resolved.parts.items()}
+    places = {name: kept / f"{name}-{_key(part, validation)}" for name, part in resolved.parts.items()}
     finished: dict[str, Path] = {}
     try:
         for name, place in places.items():
@@ -112,26 +110,15 @@ def _finish(place: Path, name: str, resolved: ResolvedPipeline, on_step: OnStep)
         return
     shutil.rmtree(place, ignore_errors=True)
     part, validation = resolved.parts[name].resolved, resolved.request.validation
-    export_into(place, part, validation, lambda step: on_step(f"{name}: {step}"))
+    cache = usual_cache() if resolved.request.use_cache else None
+    export_into(place, part, validation, lambda step: on_step(f"{name}: {step}"), cache)
 
 
-def part_key(part: ResolvedPart, validation: bool) -> str:
-    """Return what tells the export of a part from any other: its plan, its weights, and what compiles it."""
-    resolved = part.resolved
-    decisive = {
-        "plan": resolved.plan.model_dump(mode="json"),
-        "weights": part.source.digest(),
-        "backend": [
-            resolved.backend_name,
-            resolved.backend.arguments(resolved.settings),
-            resolved.backend.versions(),
-        ],
-        "diffusers": diffusers("A diffusion pipeline").__version__,
-        "seed": resolved.seed,
-        "neuron_catalog": __version__,
-        "validation": validation,
-    }
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+def _key(part: ResolvedPart, validation: bool) -> str:
+    """Return what tells the export of a part from any other."""
+    key = key_of(part.resolved, validation)
+    assert key is not None  # the weights of a component can always be told
+    return key.digest[:16]
 
 
 def _is_whole(place: Path) -> bool:

@@ -66,6 +66,8 @@ class PipelineRequest:
     revision: str | None = None
     token: str | None = None
     cache_dir: str | None = None
+    use_cache: bool = True
+    """Whether parts that were made before are taken from the compile cache, and new ones kept there."""
 
     @property
     def others(self) -> dict[str, str]:

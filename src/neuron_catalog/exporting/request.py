@@ -61,6 +61,8 @@ class ExportRequest:
     cache_dir: str | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
+    use_cache: bool = True
+    """Whether an artifact that was made before is taken from the compile cache, and a new one kept there."""
 
     @property
     def choices(self) -> tuple[Choices, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 import json
@@ -14,6 +13,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 import torch
+from pydantic import JsonValue
 from torch import nn
 
 from neuron_catalog.digests import record_file
@@ -154,9 +154,9 @@ class TinyComponentSource:
     def copy_preprocessing(self, folder: Path) -> None:
         """Tokenizers belong to the pipeline."""
 
-    def digest(self) -> str:
-        """Return what tells these weights from others."""
-        return hashlib.sha256(json.dumps([plain(self.given), self.seed]).encode()).hexdigest()
+    def identity(self) -> JsonValue:
+        """Return what they are made from, beside the config."""
+        return {"seed": self.seed, "tiny": plain(self.given)}
 
 
 def _nothing() -> None:
@@ -263,11 +263,13 @@ class ComponentSource:
             "Give a checkpoint that was saved with safe_serialization=True.",
         )
 
-    def digest(self) -> str:
-        """Return what tells these weights from others: the contents of all files that they are made from."""
-        files = [record_file(path).sha256 for path in (self.folder / "config.json", *self.weights)]
-        merged = [(a.record.sha256, a.adapter.scale) for a in self.adapters if self.part in a.parts]
-        return hashlib.sha256(json.dumps([files, merged]).encode()).hexdigest()
+    def identity(self) -> JsonValue:
+        """Return the digests of all files that they are made from, beside the config."""
+        own = [each for each in self.adapters if self.part in each.parts]
+        return {
+            "files": [record_file(path).sha256 for path in self.weights],
+            "merged": [[each.record.sha256, each.adapter.scale] for each in own],
+        }
 
 
 PartSource = TinyComponentSource | ComponentSource

@@ -20,10 +20,12 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]
     LocalEntryNotFoundError,
     StrictDataclassError,
 )
+from pydantic import JsonValue
 from safetensors import SafetensorError
 from torch import nn
 from transformers import PretrainedConfig
 
+from neuron_catalog.digests import record_file
 from neuron_catalog.errors import RequestError, RequirementError, first_line
 from neuron_catalog.manifest import Plan
 
@@ -80,6 +82,9 @@ class Source(Protocol):
 
     def copy_preprocessing(self, folder: Path) -> None:
         """Copy tokenizer and processor files into `folder`."""
+
+    def identity(self) -> JsonValue:
+        """Return what tells these weights from others, without loading them; None if nothing can."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +159,20 @@ class CheckpointSource(HubAccess):
 
     def copy_preprocessing(self, folder: Path) -> None:
         copy_matching(self.fetched(PREPROCESSING_FILES), PREPROCESSING_FILES, folder)
+
+    def identity(self) -> JsonValue:
+        """Return the commit, or the digests of all files that decide beside the config.
+
+        Code that comes with a checkpoint may read anything, so nothing tells what it makes.
+        """
+        if self.trust_remote_code and "auto_map" in self.raw_config():
+            return None
+        if not Path(self.model).is_dir():
+            return {"repository": self.model, "commit": self._commit()}
+        suffixes = {".safetensors", ".json"} | ({".bin"} if self.allow_pickle else set())
+        root = Path(self.model)
+        files = [path for path in sorted(root.rglob("*")) if path.suffix in suffixes and _decides(path)]
+        return {path.relative_to(root).as_posix(): record_file(path).sha256 for path in files}
 
     def fetched(self, patterns: tuple[str, ...]) -> Path:
         """Return the folder with the files that match, downloaded if need be.
@@ -232,6 +251,12 @@ def require_folder_or_id(model: str) -> None:
     looks_like_path = model.startswith((".", "/", "~")) or model.count("/") > 1
     if looks_like_path and not Path(model).exists():
         raise RequestError(f"There is no folder {model}.", "Check the path.")
+
+
+def _decides(path: Path) -> bool:
+    """Whether a file decides about a model, beside its config; its tokenizer does not."""
+    beside = path.name == "config.json" or any(path.match(pattern) for pattern in PREPROCESSING_FILES)
+    return path.is_file() and not beside
 
 
 def copy_matching(source: Path, patterns: tuple[str, ...], target: Path) -> None:

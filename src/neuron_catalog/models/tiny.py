@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
+from pydantic import JsonValue
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
@@ -72,6 +73,10 @@ class TinySource:
 
     def copy_preprocessing(self, folder: Path) -> None:
         """A tiny model has no tokenizer."""
+
+    def identity(self) -> JsonValue:
+        """Return what they are made from, beside the config."""
+        return {"seed": self.seed, "tiny": self.architecture.tiny.model_dump(mode="json")}
 
     def _build(self, plan: Plan) -> Any:
         config = self.config()

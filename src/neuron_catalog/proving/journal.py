@@ -7,7 +7,6 @@ A line that was cut off, by a kill or a full disk, is dropped. One run at a time
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -21,18 +20,15 @@ import pydantic
 from pydantic import JsonValue
 
 from neuron_catalog.catalog.index import Catalog
+from neuron_catalog.code import code_digest
 from neuron_catalog.errors import RequestError
 from neuron_catalog.exporting.backends import choose
 from neuron_catalog.manifest import Record
 from neuron_catalog.proving.record import versions_of
 from neuron_catalog.proving.selftest import Row, Way
 
-PACKAGE = Path(__file__).resolve().parents[1]
 BEGINNING = b'{"selftest": 1, '
 """How each line begins."""
-
-NO_PART_OF_A_RUN = ("authoring", "cli")
-"""Rooms whose code decides nothing about the outcome of a row."""
 
 
 class Basis(Record):
@@ -149,13 +145,3 @@ def _told(path: Path) -> Iterator[None]:
         raise RequestError(
             f"{path} cannot be read or written: {error.strerror}.", "Give a file in a folder of yours."
         ) from error
-
-
-def code_digest(package: Path = PACKAGE) -> str:
-    """Return the digest of the code that decides about the outcome of a row."""
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        place = path.relative_to(package)
-        if place.parts[0] not in NO_PART_OF_A_RUN:
-            digest.update(f"{place.as_posix()}\0".encode() + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import JsonValue
 from torch import Tensor
 from transformers import PretrainedConfig
 
@@ -85,6 +86,10 @@ class StateDict:
 
     def copy_preprocessing(self, folder: Path) -> None:
         """There is nothing to copy."""
+
+    def identity(self) -> JsonValue:
+        """Nothing tells."""
+        return None
 
 
 def _source(weights: Weights, manifest: Manifest, config: PretrainedConfig) -> Source:

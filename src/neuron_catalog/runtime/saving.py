@@ -11,9 +11,9 @@ from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of
 from neuron_catalog.digests import record_file
 from neuron_catalog.errors import RequestError, first_line
 from neuron_catalog.exporting import backends
-from neuron_catalog.exporting.publish import publication, require_space
 from neuron_catalog.manifest import MANIFEST_NAME, Manifest
 from neuron_catalog.runtime.base import CompiledModel
+from neuron_catalog.storage.publish import publication, require_space
 
 
 def save(compiled: CompiledModel, source: Path, target: Path, *, overwrite: bool, anew: bool) -> None:

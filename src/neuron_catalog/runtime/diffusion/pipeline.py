@@ -13,7 +13,6 @@ from neuron_catalog.composition import Composition
 from neuron_catalog.errors import RequestError
 from neuron_catalog.exporting.pipeline import export_resolved_pipeline
 from neuron_catalog.exporting.pipeline_request import resolve_pipeline
-from neuron_catalog.exporting.publish import publication
 from neuron_catalog.manifest import MANIFEST_NAME
 from neuron_catalog.models.assembly import assembled
 from neuron_catalog.models.sources import HubAccess
@@ -25,6 +24,7 @@ from neuron_catalog.runtime.diffusion.shells import require_here, shells_of
 from neuron_catalog.runtime.folder import artifact_folder
 from neuron_catalog.runtime.model import Scratch
 from neuron_catalog.runtime.saving import upload
+from neuron_catalog.storage.publish import publication
 
 
 class NeuronPipeline:

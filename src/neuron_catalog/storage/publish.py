@@ -10,6 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from neuron_catalog.errors import RequestError, first_line
+from neuron_catalog.storage.disk import abandoned, exchange, held, make_durable, make_names_durable
+
+GRAPH_OVERHEAD_BYTES = 2_000_000
+"""Room for code and constants beside the weights. The largest measured overhead is 0.2 MB (MiniLM)."""
+
+PARTIAL, REPLACED = "partial", "replaced"
+"""What the names of folders say that are not ready yet, and that have made room."""
 
 
 def require_free(target: Path, overwrite: bool) -> None:
@@ -27,16 +34,14 @@ def require_free(target: Path, overwrite: bool) -> None:
         raise RequestError(f"{target} is a file, not a folder.", "Choose another place.")
 
 
-GRAPH_OVERHEAD_BYTES = 2_000_000
-"""Room for code and constants beside the weights. The largest measured overhead is 0.2 MB (MiniLM)."""
-
-
 @contextmanager
-def publication(target: Path, overwrite: bool = False) -> Iterator[Path]:
+def publication(target: Path, overwrite: bool = False, *, durable: bool = True) -> Iterator[Path]:
     """Yield a fresh folder beside `target`, renamed to it when the block ends well.
 
-    On any failure, Ctrl-C included, the folder is removed and `target` is as it was. A replaced folder is
-    moved aside first and deleted last.
+    On any failure, Ctrl-C included, the folder is removed and `target` is as it was. A folder that is
+    replaced changes places with the new one in one step, where the system can do that. What killed processes
+    left behind is cleared away first. With `durable`, a crash of the machine leaves `target` whole, too; it
+    waits for the disk.
 
     Raises:
         RequestError: if `target` is taken, or if writing fails.
@@ -45,16 +50,37 @@ def publication(target: Path, overwrite: bool = False) -> Iterator[Path]:
     require_free(target, overwrite)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+        clear_away(target)
+        partial = _beside(target, PARTIAL)
     except OSError as error:
         raise _write_error(target, error) from error
-    try:
-        yield partial
-        partial.chmod(0o777 & ~_umask())
-        _swap(partial, target, overwrite)
-    except OSError as error:
-        raise _write_error(target, error) from error
-    finally:
+    with held(partial):
+        try:
+            yield partial
+            partial.chmod(0o777 & ~_umask())
+            if durable:
+                make_durable(partial)
+            _swap(partial, target, overwrite)
+            if durable:
+                make_names_durable(target.parent)
+        except OSError as error:
+            raise _write_error(target, error) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def clear_away(target: Path) -> None:
+    """Remove what killed processes left beside `target`; what had made room for it goes back to its place.
+
+    Raises:
+        OSError: as the operating system gives it.
+    """
+    for old in abandoned(target.parent.glob(f".{target.name}.{REPLACED}-*")):
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(target)
+    for partial in abandoned(target.parent.glob(f".{target.name}.{PARTIAL}-*")):
         shutil.rmtree(partial, ignore_errors=True)
 
 
@@ -73,19 +99,30 @@ def require_space(file: Path, weights_bytes: int) -> None:
     file.unlink()
 
 
+def _beside(target: Path, what: str) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f".{target.name}.{what}-", dir=target.parent))
+
+
 def _swap(partial: Path, target: Path, overwrite: bool) -> None:
     require_free(target, overwrite)
     if not target.is_dir():
         partial.rename(target)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.replaced-", dir=target.parent))
-    target.rename(old)
-    try:
-        partial.rename(target)
-    finally:
-        if not target.exists():
+    elif exchange(partial, target):
+        shutil.rmtree(partial, ignore_errors=True)
+    else:
+        _swap_in_two_steps(partial, target)
+
+
+def _swap_in_two_steps(partial: Path, target: Path) -> None:
+    old = _beside(target, REPLACED)
+    with held(old):
+        target.rename(old)
+        try:
+            partial.rename(target)
+        except OSError:
             old.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _umask() -> int:

@@ -1,0 +1,144 @@
+"""What the compile cache knows an export by, and how an export is taken from it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import JsonValue
+from transformers import PretrainedConfig
+
+from neuron_catalog.code import code_digest
+from neuron_catalog.digests import record_file
+from neuron_catalog.errors import CompileError, CompilerStoppedError, RequestError
+from neuron_catalog.exporting.compiling import OnStep
+from neuron_catalog.exporting.request import Resolved
+from neuron_catalog.manifest import Manifest
+from neuron_catalog.storage.cache import CompileCache
+from neuron_catalog.storage.home import compile_cache_home
+from neuron_catalog.storage.keys import Key
+from neuron_catalog.version import __version__
+
+NO_PART_OF_A_GRAPH = ("_name_or_path", "transformers_version")
+"""What a config says of where and with what it was written."""
+
+ENVIRONMENT = ("NEURON_CC_FLAGS", "XLA_FLAGS")
+"""Variables that the compilers read options from."""
+
+
+def usual_cache() -> CompileCache | None:
+    """Return the compile cache of this user, unless it was turned off."""
+    home = compile_cache_home()
+    return CompileCache(home) if home else None
+
+
+def key_of(resolved: Resolved, validation: bool, preprocessing: Iterable[Path] = ()) -> Key | None:
+    """Return what tells an export from any other; nothing if its weights cannot be told without loading.
+
+    Tokenizer and processor files are part of the artifact.
+    """
+    weights = resolved.source.identity()
+    if weights is None:
+        return None
+    backend = resolved.backend
+    return Key(
+        {
+            "plans": [plan.model_dump(mode="json") for plan in resolved.plans],
+            "config": _config(resolved.source.config()),
+            "weights": weights,
+            "preprocessing": {path.name: record_file(path).sha256 for path in sorted(preprocessing)},
+            "backend": resolved.backend_name,
+            "arguments": backend.arguments(resolved.settings),
+            "versions": {
+                **backend.versions(),
+                resolved.plan.library: metadata.version(resolved.plan.library),
+                "neuron-catalog": __version__,
+                "code": code_digest(),
+            },
+            "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+            "seed": resolved.seed,
+            "checked": {"validation": validation, "unable_to_run": backend.unable_to_run()},
+        }
+    )
+
+
+def title_of(resolved: Resolved) -> dict[str, JsonValue]:
+    """Return what a list of the cache shows of an export."""
+    plan = resolved.plan
+    return {
+        "architecture": plan.architecture,
+        "task": plan.task,
+        "backend": resolved.backend_name,
+        "source": resolved.source.name,
+        "axes": [dict(each.axes) for each in resolved.plans],
+    }
+
+
+def recalled_or_made(
+    cache: CompileCache,
+    key: Key,
+    resolved: Resolved,
+    folder: Path,
+    make: Callable[[], Manifest],
+    on_step: OnStep,
+) -> tuple[Manifest, bool]:
+    """Take an artifact from the cache into `folder`, or make and keep it; return whether it was taken.
+
+    Who wants the same while it is made waits for it.
+
+    Raises:
+        CompileError: also if the compiler refused the same lately.
+        OSError: if `folder` cannot be written.
+    """
+    if manifest := _recalled(cache, key, resolved, folder):
+        return manifest, True
+    with cache.lock(key, lambda: on_step("Waiting for another process that compiles the same")):
+        if manifest := _recalled(cache, key, resolved, folder):
+            return manifest, True
+        _require_no_failure(cache, key)
+        try:
+            manifest = make()
+        except CompilerStoppedError:
+            raise
+        except CompileError as error:
+            if resolved.backend.APART:  # with the others it takes no time to find out again
+                cache.keep_failure(key, error)
+            raise
+        on_step("Keeping it in the compile cache")
+        cache.keep(key, title_of(resolved), folder, [path.name for path in folder.iterdir()])
+    return manifest, False
+
+
+def _recalled(cache: CompileCache, key: Key, resolved: Resolved, folder: Path) -> Manifest | None:
+    if cache.fetch(key, folder) is None:
+        return None
+    try:
+        manifest = Manifest.read(folder)
+    except RequestError:
+        return None
+    source = manifest.source.model_copy(update={"model": resolved.source.name})
+    if source != manifest.source:
+        manifest = manifest.model_copy(update={"source": source})
+        manifest.write(folder)
+    return manifest
+
+
+def _require_no_failure(cache: CompileCache, key: Key) -> None:
+    failure = cache.failure(key.digest)
+    if failure is not None:
+        raise CompileError(
+            f"{failure.cause} This was found when the same was compiled before.",
+            f"{failure.remedy} --no_cache compiles it once more.",
+        )
+
+
+def _config(config: Any) -> JsonValue:
+    """Return what a config says of a graph."""
+    told = config.to_dict() if isinstance(config, PretrainedConfig) else dict(config)
+    kept: Mapping[str, Any] = {name: value for name, value in told.items() if name not in NO_PART_OF_A_GRAPH}
+    read: JsonValue = json.loads(json.dumps(kept, default=str, sort_keys=True))
+    return read
