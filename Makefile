@@ -12,7 +12,7 @@ JOURNAL := build/selftest.jsonl
 XLA_VENV := build/xla-env
 XLA_READY := $(XLA_VENV)/.ready
 
-.PHONY: xla-env lowered lowered-sample install demo test test-all lint types unit full changed schemas evidence matrix pages clean
+.PHONY: torture xla-env lowered lowered-sample install demo test test-all lint types unit full changed schemas evidence matrix pages clean
 
 $(READY): pyproject.toml constraints/tested.txt
 	$(PYTHON) -m venv $(VENV)
@@ -64,6 +64,10 @@ changed: $(READY)
 	mkdir -p build
 	$(BIN)/python tools/changed.py --base $(BASE) > build/changed.txt
 	xargs -r $(BIN)/neuron-catalog selftest --jobs $(JOBS) < build/changed.txt
+
+# Kill exports and the compile cache wherever they can be killed; writes docs/torture.md in less than ten minutes.
+torture: $(READY)
+	$(BIN)/python tools/torture.py --jobs $(JOBS)
 
 schemas: $(READY)
 	$(BIN)/python tools/generate_schemas.py
