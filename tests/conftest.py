@@ -9,9 +9,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each process of several has one core
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.cli.main import main
+
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")  # how busy a machine is must decide about no test
 
 
 @pytest.fixture(autouse=True)

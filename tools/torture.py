@@ -1,8 +1,8 @@
 """Kill exports and writes of the compile cache wherever they can be killed, and write down what was left.
 
-Each scenario is killed at every file operation, every operation fails once, and exports are killed at random times.
-After each hit what is there must be whole, and the next run must succeed and leave nothing over. It takes less
-than ten minutes; the report is docs/torture.md.
+Each scenario is killed at every file operation, every operation fails once, and exports are killed at random
+times. After each hit what is there must be whole, and the next run must succeed and leave nothing over. It
+takes less than ten minutes; the report is docs/torture.md.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from neuron_catalog.digests import FileRecord, alteration
+from neuron_catalog.digests import FileName, FilePath, FileRecord, alteration
 from neuron_catalog.errors import RequestError
 from neuron_catalog.inventory import MANIFEST_NAME, Inventory, said_in
 from neuron_catalog.manifest import Manifest
@@ -53,11 +53,11 @@ class Composition(Inventory):
     uses: dict[str, str]
     """How the parts can be used → the class that runs them so."""
     axes: dict[str, int]
-    parts: dict[str, PartRecord]
+    parts: dict[FileName, PartRecord]
     """In the order of the export."""
     source: PipelineSourceRecord
     seed: int
-    files: dict[str, FileRecord]
+    files: dict[FilePath, FileRecord]
     """All other files, by their path in the folder."""
 
     @classmethod

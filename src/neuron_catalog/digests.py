@@ -19,6 +19,16 @@ FileName = Annotated[str, AfterValidator(_plain)]
 """The name of a file in a folder; no path leads out of it."""
 
 
+def _inside(path: str) -> str:
+    for part in path.split("/"):
+        _plain(part)
+    return path
+
+
+FilePath = Annotated[str, AfterValidator(_inside)]
+"""The path of a file below a folder, with `/` between; none leads out of it."""
+
+
 class FileRecord(BaseModel):
     """Size and digest of one file."""
 

@@ -117,7 +117,7 @@ def test_a_full_target_is_no_fault_of_the_cache(cache, artifact, out):
 def test_a_cache_that_cannot_be_written_keeps_nothing(cache, artifact):
     cache.root.write_text("a file")
     assert not cache.keep(KEY, {}, artifact, FILES)
-    with cache.lock(KEY, lambda: pytest.fail("waited")):
+    with cache.lock(KEY.digest, lambda: pytest.fail("waited")):
         assert list(cache.entries()) == []
     cache.keep_failure(KEY, CompileError("no"))
     assert cache.failure(KEY.digest) is None
@@ -128,8 +128,7 @@ def test_a_second_process_waits_for_the_first(cache, artifact):
         "import sys\n"
         "from pathlib import Path\n"
         "from neuron_catalog.storage.cache import CompileCache\n"
-        "from neuron_catalog.storage.keys import Key\n"
-        f"with CompileCache(Path({str(cache.root)!r})).lock(Key({KEY.facts!r}), print):\n"
+        f"with CompileCache(Path({str(cache.root)!r})).lock({KEY.digest!r}, print):\n"
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"
     )
@@ -142,7 +141,7 @@ def test_a_second_process_waits_for_the_first(cache, artifact):
         waited.append(time.monotonic())
         process.kill()  # the lock goes with its holder
 
-    with cache.lock(KEY, on_wait), cache.lock(OTHER, lambda: pytest.fail("another key")):
+    with cache.lock(KEY.digest, on_wait), cache.lock(OTHER.digest, lambda: pytest.fail("another key")):
         assert waited
     process.communicate()
 
@@ -200,7 +199,7 @@ def test_collecting_tidies_up(cache, artifact, monkeypatch):
     left = place(cache).with_name(f".{KEY.digest}.partial-x")
     left.mkdir()
     os.utime(left, (0, 0))
-    with cache.lock(KEY, lambda: None):
+    with cache.lock(KEY.digest, lambda: None):
         cache.keep_failure(OTHER, CompileError("no"))
         collect(cache, 10**9)
         assert (cache.root / "locks" / f"{KEY.digest}.lock").exists()

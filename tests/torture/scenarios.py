@@ -84,7 +84,7 @@ def compile_cache(folder: Path) -> CompileCache:
 def keep_and_fetch(folder: Path) -> None:
     source = folder / "source"
     for key in KEYS:
-        with compile_cache(folder).lock(key, lambda: None):
+        with compile_cache(folder).lock(key.digest, lambda: None):
             compile_cache(folder).keep(key, {}, source, NEW)
     with publication(folder / "out", overwrite=True) as partial:
         if not compile_cache(folder).fetch(KEYS[0], partial):

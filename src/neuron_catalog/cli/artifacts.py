@@ -1,13 +1,14 @@
-"""Commands about artifacts: verify, inspect."""
+"""Commands about artifacts: verify, inspect, upload, download."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from neuron_catalog.cli.context import Json, print_columns, print_json
+from neuron_catalog.cli.context import Address, Json, print_columns, print_json
 from neuron_catalog.cli.pipelines import print_composition
 from neuron_catalog.cli.printing import MARKS, fit_line, print_plan, say, sizes
 
@@ -18,6 +19,8 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command("verify")(verify)
     app.command("inspect")(inspect)
+    app.command("upload")(upload)
+    app.command("download")(download)
 
 
 def verify(artifact: Artifact, as_json: Json = False) -> None:
@@ -76,3 +79,29 @@ def inspect(artifact: Artifact, as_json: Json = False) -> None:
         print_columns([(f"  {part.name}", f"keeps {len(part.states)} states") for part in manifest.parts])
     say("files:")
     print_columns([(f"  {n}", f"{f.bytes} bytes", f.sha256[:16] + "…") for n, f in manifest.files.items()])
+
+
+def upload(
+    artifact: Artifact,
+    url: Address,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an artifact that is there.")
+    ] = False,
+) -> None:
+    """Write an artifact to a store of objects. `from_pretrained` takes the address."""
+    from neuron_catalog.transfer import upload_artifact
+
+    upload_artifact(artifact, url, overwrite=overwrite)
+    say(f'Wrote {artifact} to {url}. Load it in Python with: NeuronAutoModel.from_pretrained("{url}")')
+
+
+def download(
+    url: Address, out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")]
+) -> None:
+    """Bring an artifact of a store into a folder, and hold every file to its digest."""
+    from neuron_catalog.storage.publish import publication
+    from neuron_catalog.transfer import downloaded_artifact
+
+    with publication(out) as folder:
+        shutil.copytree(downloaded_artifact(url), folder, dirs_exist_ok=True)
+    say(f"Wrote {url} to {out}.")

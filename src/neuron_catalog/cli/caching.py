@@ -6,20 +6,24 @@ import functools
 import inspect
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neuron_catalog.cli.building import export
 from neuron_catalog.cli.compiling import with_compiler
-from neuron_catalog.cli.context import Json, print_columns, print_json
+from neuron_catalog.cli.context import Address, Json, print_columns, print_json
 from neuron_catalog.cli.printing import say
 from neuron_catalog.cli.sizes import with_sizes
 from neuron_catalog.errors import RequestError, UsageError, VerificationError
 
 if TYPE_CHECKING:
     from neuron_catalog.storage.cache import CompileCache, Entry
+
+Digests = Annotated[
+    list[str] | None, typer.Argument(metavar="[DIGEST]…", help="As `ls` shows them; all if none is given.")
+]
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 """Letter after a size → bytes."""
@@ -35,6 +39,8 @@ def register(app: typer.Typer) -> None:
     group.command("why")(with_compiler(with_sizes(_as_question(export))))
     group.command("verify")(verify)
     group.command("gc")(gc)
+    group.command("push")(push)
+    group.command("pull")(pull)
     app.add_typer(group, name="cache")
 
 
@@ -87,6 +93,51 @@ def gc(
         return
     freed = _told(len(done.removed), sum(entry.bytes for entry in done.removed))
     say(f"Removed {freed}; {_told(done.kept, done.kept_bytes)} left.")
+
+
+def push(url: Address, digests: Digests = None) -> None:
+    """Write entries of the compile cache to a store, all if none is named. What is there is left alone."""
+    from neuron_catalog.storage.sharing import push
+    from neuron_catalog.storage.stores import Store
+
+    cache = _cache()
+    known = {entry.digest: entry for entry in cache.entries()}
+    chosen = [known[each] for each in _named(digests, known, str(cache.root))]
+    new = [entry for entry, was_new in push(cache, Store(url), chosen) if was_new]
+    written = _told(len(new), sum(entry.bytes for entry in new))
+    say(f"Wrote {written} to {url}; {len(chosen) - len(new)} had been there.")
+
+
+def pull(url: Address, digests: Digests = None) -> None:
+    """Bring entries of a store into the compile cache, all if none is named."""
+    from neuron_catalog.storage.sharing import pull, there
+    from neuron_catalog.storage.stores import Store
+
+    cache, store = _cache(), Store(url)
+    chosen = _named(digests, there(store), url)
+    lacking = [digest for digest in chosen if cache.read(digest) is None]
+    new = [entry for digest in lacking if (entry := pull(cache, store, digest))]
+    brought = _told(len(new), sum(entry.bytes for entry in new))
+    say(f"Brought {brought} from {url}; {len(chosen) - len(new)} had been here.")
+
+
+def _named(given: list[str] | None, known: Iterable[str], where: str) -> list[str]:
+    """Return the digests that begin so, or all.
+
+    Raises:
+        RequestError: if there is none that begins so, or several.
+    """
+    every = sorted(known)
+    if not given:
+        return every
+    chosen = []
+    for begin in given:
+        found = [digest for digest in every if digest.startswith(begin)]
+        if len(found) != 1:
+            what = f"{len(found)} entries of {where} begin" if found else f"No entry of {where} begins"
+            raise RequestError(f"{what} with {begin}.", "`cache ls` shows the digests.")
+        chosen += found
+    return chosen
 
 
 def _as_question(command: Callable[..., None]) -> Callable[..., None]:

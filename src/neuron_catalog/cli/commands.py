@@ -15,7 +15,7 @@ MODULES = {
     "proving": ("selftest", "validate"),
     "listing": ("list", "list-tasks", "show", "check"),
     "authoring": ("new", "explain", "outdated"),
-    "artifacts": ("verify", "inspect"),
+    "artifacts": ("verify", "inspect", "upload", "download"),
     "caching": ("cache",),
     "doctor": ("doctor",),
 }

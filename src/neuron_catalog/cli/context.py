@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from neuron_catalog.catalog.index import Catalog
     from neuron_catalog.catalog.overview import Overview
 
+Address = Annotated[str, typer.Argument(metavar="URL", help="Such as s3://bucket/folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 BackendName = Annotated[str | None, typer.Option("--backend", metavar="NAME", help="See `doctor`.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of example inputs and of tiny weights.")]

@@ -14,13 +14,21 @@ from transformers import PretrainedConfig
 
 from neuron_catalog.code import code_digest
 from neuron_catalog.digests import record_file
-from neuron_catalog.errors import CompileError, CompilerStoppedError, RequestError
+from neuron_catalog.errors import (
+    CompileError,
+    CompilerStoppedError,
+    NeuronCatalogError,
+    RequestError,
+    first_line,
+)
 from neuron_catalog.exporting.compiling import OnStep
 from neuron_catalog.exporting.request import Resolved
 from neuron_catalog.manifest import Manifest
 from neuron_catalog.storage.cache import CompileCache
-from neuron_catalog.storage.home import compile_cache_home
+from neuron_catalog.storage.home import compile_cache_home, remote_cache
 from neuron_catalog.storage.keys import Key
+from neuron_catalog.storage.sharing import pull
+from neuron_catalog.storage.stores import Store
 from neuron_catalog.version import __version__
 
 NO_PART_OF_A_GRAPH = ("_name_or_path", "transformers_version")
@@ -96,7 +104,8 @@ def recalled_or_made(
     """
     if manifest := _recalled(cache, key, resolved, folder):
         return manifest, True
-    with cache.lock(key, lambda: on_step("Waiting for another process that compiles the same")):
+    with cache.lock(key.digest, lambda: on_step("Waiting for another process that compiles the same")):
+        _bring(cache, key, on_step)
         if manifest := _recalled(cache, key, resolved, folder):
             return manifest, True
         _require_no_failure(cache, key)
@@ -111,6 +120,16 @@ def recalled_or_made(
         on_step("Keeping it in the compile cache")
         cache.keep(key, title_of(resolved), folder, [path.name for path in folder.iterdir()])
     return manifest, False
+
+
+def _bring(cache: CompileCache, key: Key, on_step: OnStep) -> None:
+    """Ask the shared cache. One that cannot be reached, or that was altered, makes no export fail."""
+    if url := remote_cache():
+        on_step(f"Asking {url}")
+        try:
+            pull(cache, Store(url), key.digest)
+        except (NeuronCatalogError, OSError) as error:
+            on_step(f"{first_line(error).rstrip('.')}. Compiling here")
 
 
 def _recalled(cache: CompileCache, key: Key, resolved: Resolved, folder: Path) -> Manifest | None:

@@ -1,4 +1,4 @@
-"""Find an artifact: a folder, or a repository of the hub."""
+"""Find an artifact: a folder, a repository of the hub, or an address in a store."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from neuron_catalog.manifest import MANIFEST_NAME
 from neuron_catalog.models.assembly import INDEX_NAME
 from neuron_catalog.models.sources import HubAccess, hub_errors, require_folder_or_id
 from neuron_catalog.runtime.foreign import is_foreign
+from neuron_catalog.storage.stores import is_url
+from neuron_catalog.transfer import downloaded_artifact
 
 EXPORT_FIRST = "Add export=True to export it first, or run `neuron-catalog export --model {0}`."
 
@@ -20,11 +22,14 @@ DESCRIPTIONS = ("config.json", INDEX_NAME)
 
 
 def artifact_folder(model_id: str, hub: HubAccess) -> Path:
-    """Return the folder of an artifact, downloaded if it is one of the hub.
+    """Return the folder of an artifact, downloaded if it is one of the hub or of a store.
 
     Raises:
-        RequestError: if there is no such folder or repository, or it holds a checkpoint.
+        RequestError: if there is no such folder, repository or address, or it holds a checkpoint.
+        VerificationError: if what a store has is not what its manifest says.
     """
+    if is_url(model_id):
+        return downloaded_artifact(model_id)
     require_folder_or_id(model_id)
     folder = Path(model_id)
     if not folder.is_dir():

@@ -8,6 +8,7 @@ Nothing here makes an export fail: a cache that cannot be read or written costs 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -82,7 +83,7 @@ class CompileCache:
     def read(self, digest: str) -> Entry | None:
         """Return the entry of the key with this digest."""
         try:
-            entry = Entry.model_validate_json((self._place(digest) / ENTRY).read_bytes())
+            entry = Entry.model_validate_json((self.place(digest) / ENTRY).read_bytes())
         except (OSError, pydantic.ValidationError):
             return None
         return entry if entry.digest == digest else None
@@ -99,18 +100,18 @@ class CompileCache:
         if entry is None:
             return None
         for name, recorded in entry.files.items():
-            if not _copied(self._place(key.digest) / name, folder / name, recorded):
+            if not _copied(self.place(key.digest) / name, folder / name, recorded):
                 self.remove(entry.digest)
                 for each in entry.files:
                     (folder / each).unlink(missing_ok=True)
                 return None
         with suppress(OSError):
-            os.utime(self._place(key.digest))  # when it was used last
+            os.utime(self.place(key.digest))  # when it was used last
         return entry
 
     def keep(self, key: Key, title: Mapping[str, JsonValue], folder: Path, names: Iterable[str]) -> bool:
         """Keep files of an artifact under a key; return whether that could be done."""
-        place = self._place(key.digest)
+        place = self.place(key.digest)
         try:
             with publication(place, overwrite=True) as partial:
                 for name in names:
@@ -129,6 +130,16 @@ class CompileCache:
             return False
         return True
 
+    def adopt(self, digest: str, folder: Path) -> None:
+        """Make a whole folder of the same disk an entry."""
+        self.place(digest).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.rename(self.place(digest))
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process was faster
+                raise
+            shutil.rmtree(folder, ignore_errors=True)
+
     def entries(self) -> Iterator[Entry]:
         """Yield all entries, in no order. What is no entry of this version is passed over."""
         with suppress(OSError), os.scandir(self.root / ENTRIES) as found:
@@ -140,7 +151,7 @@ class CompileCache:
     def used(self, entry: Entry) -> float:
         """Return when an entry was made or fetched last, in seconds since the epoch."""
         try:
-            return self._place(entry.digest).stat().st_mtime
+            return self.place(entry.digest).stat().st_mtime
         except OSError:
             return 0.0
 
@@ -150,7 +161,7 @@ class CompileCache:
         Raises:
             RequestError: if it cannot be read.
         """
-        path = self._place(entry.digest) / KEY
+        path = self.place(entry.digest) / KEY
         try:
             return Key(json.loads(path.read_bytes()))
         except (OSError, ValueError) as error:
@@ -165,22 +176,22 @@ class CompileCache:
 
     def altered(self, entry: Entry) -> tuple[str, ...]:
         """Return a sentence for each file of an entry that is not what was kept."""
-        place = self._place(entry.digest)
+        place = self.place(entry.digest)
         told = (alteration(place / name, recorded) for name, recorded in entry.files.items())
         return tuple(filter(None, told))
 
     def remove(self, digest: str) -> None:
         """Remove an entry: out of sight in one step, then its files."""
-        place = self._place(digest)
+        place = self.place(digest)
         gone = place.with_name(f".{place.name}.partial-gone-{os.getpid()}-{time.monotonic_ns()}")
         with suppress(OSError):
             place.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
 
     @contextmanager
-    def lock(self, key: Key, on_wait: Callable[[], None]) -> Iterator[None]:
-        """Let one process at a time compile for a key; the lock goes with the process that holds it."""
-        lock = filelock.FileLock(self.root / LOCKS / f"{key.digest}.lock")
+    def lock(self, digest: str, on_wait: Callable[[], None]) -> Iterator[None]:
+        """Let one process at a time work on an entry; the lock goes with the process that holds it."""
+        lock = filelock.FileLock(self.root / LOCKS / f"{digest}.lock")
         try:
             Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -214,7 +225,8 @@ class CompileCache:
             beside.write_text(failure.model_dump_json(), encoding="utf-8")
             beside.replace(path)
 
-    def _place(self, digest: str) -> Path:
+    def place(self, digest: str) -> Path:
+        """Return the folder of an entry."""
         return self.root / ENTRIES / digest
 
     def _failure(self, digest: str) -> Path:

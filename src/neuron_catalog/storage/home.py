@@ -9,6 +9,15 @@ PLACE = "NEURON_CATALOG_CACHE"
 """The environment variable that names another folder for the compile cache; empty, there is none."""
 
 
+REMOTE = "NEURON_CATALOG_REMOTE_CACHE"
+"""The environment variable that names a store which is asked for what this machine has not compiled."""
+
+
+def remote_cache() -> str | None:
+    """Return the address of the shared cache, if there is one."""
+    return os.environ.get(REMOTE) or None
+
+
 def cache_home() -> Path | None:
     """Return the folder of what is remembered, if there is a place: `$XDG_CACHE_HOME/neuron-catalog`."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from neuron_catalog.storage.disk import abandoned, exchange, held, make_durable,
 GRAPH_OVERHEAD_BYTES = 2_000_000
 """Room for code and constants beside the weights. The largest measured overhead is 0.2 MB (MiniLM)."""
 
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
+"""How an address in a store begins, after a path has been made of it."""
+
 PARTIAL, REPLACED = "partial", "replaced"
 """What the names of folders say that are not ready yet, and that have made room."""
 
@@ -25,6 +29,11 @@ def require_free(target: Path, overwrite: bool) -> None:
     Raises:
         RequestError: if something is there and must not be replaced.
     """
+    if ADDRESS.match(str(target)):
+        raise RequestError(
+            f"{target} is an address, and exports are written into folders.",
+            "Export into a folder, then: neuron-catalog upload FOLDER URL",
+        )
     if target.is_dir():
         if any(target.iterdir()) and not overwrite:
             raise RequestError(

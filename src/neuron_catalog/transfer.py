@@ -1,0 +1,82 @@
+"""Artifacts in stores: written there whole or not at all, and brought here once."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import filelock
+
+from neuron_catalog.composition import Composition, is_composition
+from neuron_catalog.errors import RequestError
+from neuron_catalog.inventory import MANIFEST_NAME
+from neuron_catalog.manifest import Manifest
+from neuron_catalog.storage.home import cache_home
+from neuron_catalog.storage.stores import Store
+
+
+def upload_artifact(folder: Path, url: str, *, overwrite: bool = False) -> None:
+    """Write an artifact, a whole pipeline too, to a store.
+
+    Raises:
+        RequestError: if it is none, something is there, or the store refuses or cannot be reached.
+        VerificationError: if a file was altered.
+    """
+    store = Store(url)
+    if is_composition(folder):
+        composition = Composition.read(folder)
+        composition.require_intact(folder)
+        files = composition.all_files(folder)
+    else:
+        manifest = Manifest.read(folder)
+        manifest.require_intact(folder)
+        files = dict(manifest.files)
+    if not overwrite and store.read(MANIFEST_NAME) is not None:
+        raise RequestError(f"There is an artifact at {url}.", "Choose another place, or add --overwrite.")
+    store.upload(folder, files, MANIFEST_NAME)
+
+
+def downloaded_artifact(url: str) -> Path:
+    """Return a folder with an artifact of a store. What was brought before is used again, by its manifest.
+
+    An interrupted download goes on where it was.
+
+    Raises:
+        RequestError: if there is none, the store refuses or cannot be reached, or the disk is full.
+        VerificationError: if a file is not what the manifest says.
+    """
+    store, home = Store(url), cache_home()
+    raw = store.read(MANIFEST_NAME)
+    if raw is None:
+        raise RequestError(f"{url} is no exported artifact: it has no {MANIFEST_NAME}.", "Check the address.")
+    if home is None:
+        raise RequestError("There is no home folder to bring it to.", "Set XDG_CACHE_HOME.")
+    name = hashlib.sha256(raw).hexdigest()[:32]
+    place, waiting = home / "artifacts" / name, home / "artifacts" / f".{name}.download"
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(place.with_name(f".{name}.lock")):
+            if not place.is_dir():
+                waiting.mkdir(exist_ok=True)
+                _bring(store, raw, waiting)
+                waiting.rename(place)
+    except OSError as error:
+        raise RequestError(
+            f"{url} could not be brought to {place}: {error.strerror}.", "Check free space and permissions."
+        ) from error
+    return place
+
+
+def _bring(store: Store, raw: bytes, folder: Path) -> None:
+    (folder / MANIFEST_NAME).write_bytes(raw)
+    if not is_composition(folder):
+        for name, recorded in Manifest.read(folder).files.items():
+            store.download(name, folder / name, recorded)
+        return
+    composition = Composition.read(folder)
+    for name, part in composition.parts.items():
+        (folder / name).mkdir(exist_ok=True)
+        store.download(f"{name}/{MANIFEST_NAME}", folder / name / MANIFEST_NAME, part.manifest)
+    for name, recorded in composition.all_files(folder).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        store.download(name, folder / name, recorded)
