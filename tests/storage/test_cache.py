@@ -199,11 +199,14 @@ def test_collecting_tidies_up(cache, artifact, monkeypatch):
     left = place(cache).with_name(f".{KEY.digest}.partial-x")
     left.mkdir()
     os.utime(left, (0, 0))
+    for key in (KEY, OTHER):
+        cache.unfinished(key.digest).mkdir(parents=True)
     with cache.lock(KEY.digest, lambda: None):
         cache.keep_failure(OTHER, CompileError("no"))
         collect(cache, 10**9)
         assert (cache.root / "locks" / f"{KEY.digest}.lock").exists()
     assert not left.exists()
+    assert [cache.unfinished(key.digest).exists() for key in (KEY, OTHER)] == [True, False]
     assert cache.failure(OTHER.digest)
     monkeypatch.setattr(cache_module, "FAILURE_SECONDS", 0)
     collect(cache, 10**9)

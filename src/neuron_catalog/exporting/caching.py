@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -91,7 +93,7 @@ def recalled_or_made(
     key: Key,
     resolved: Resolved,
     folder: Path,
-    make: Callable[[], Manifest],
+    make: Callable[[Resolved], Manifest],
     on_step: OnStep,
 ) -> tuple[Manifest, bool]:
     """Take an artifact from the cache into `folder`, or make and keep it; return whether it was taken.
@@ -110,7 +112,7 @@ def recalled_or_made(
             return manifest, True
         _require_no_failure(cache, key)
         try:
-            manifest = make()
+            manifest = make(replace(resolved, unfinished=cache.unfinished(key.digest)))
         except CompilerStoppedError:
             raise
         except CompileError as error:
@@ -119,6 +121,7 @@ def recalled_or_made(
             raise
         on_step("Keeping it in the compile cache")
         cache.keep(key, title_of(resolved), folder, [path.name for path in folder.iterdir()])
+        shutil.rmtree(cache.unfinished(key.digest), ignore_errors=True)
     return manifest, False
 
 

@@ -41,10 +41,10 @@ class Prepared:
     wrapped: Wrapped
     source: SourceRecord
 
-    def compilation(self, settings: Settings) -> Compilation:
+    def compilation(self, settings: Settings, unfinished: Path | None = None) -> Compilation:
         """Return what the backend is given."""
         states = {part.name: part.state_places for part in self.wrapped.parts if part.states}
-        return Compilation(self.wrapped.module, self.wrapped.examples, states, settings)
+        return Compilation(self.wrapped.module, self.wrapped.examples, states, settings, unfinished)
 
 
 def prepare(resolved: Resolved, on_step: OnStep) -> Prepared:
@@ -71,7 +71,7 @@ def compile_into(resolved: Resolved, path: Path, on_step: OnStep) -> tuple[Prepa
     prepared = prepare(resolved, on_step)
     on_step(f"Compiling with {resolved.backend_name} on the {resolved.backend.DEVICE}")
     with cured(prepared.model, resolved.plan.cures):
-        program = resolved.backend.compile(prepared.compilation(resolved.settings))
+        program = resolved.backend.compile(prepared.compilation(resolved.settings, resolved.unfinished))
         require_space(path, prepared.source.weights_bytes)
         resolved.backend.save(program, path)
     return prepared, program

@@ -98,11 +98,11 @@ def export_into(
         resolved.source.copy_preprocessing(folder)
         key = key_of(resolved, validation, folder.iterdir()) if cache else None
 
-        def make() -> Manifest:
+        def make(resolved: Resolved) -> Manifest:
             return _made(resolved, validation, folder, on_step)
 
         if cache is None or key is None:
-            return Exported(target, make())
+            return Exported(target, make(resolved))
         return Exported(target, *recalled_or_made(cache, key, resolved, folder, make, on_step))
 
 

@@ -110,6 +110,8 @@ class Resolved:
     """What the caller wants of the compiler."""
     known_issues: tuple[str, ...] = ()
     """What is known to be broken with this backend, in sentences."""
+    unfinished: Path | None = None
+    """Where compiled graphs are kept until all are."""
 
     @property
     def plan(self) -> Plan:

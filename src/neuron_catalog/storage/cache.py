@@ -30,7 +30,7 @@ from neuron_catalog.storage.keys import Key
 from neuron_catalog.storage.publish import publication
 
 ENTRY, KEY = "entry.json", "key.json"
-ENTRIES, LOCKS, FAILURES = "entries", "locks", "failures"
+ENTRIES, LOCKS, FAILURES, UNFINISHED = "entries", "locks", "failures", "unfinished"
 
 FAILURE_SECONDS = 24 * 3600
 """A compiler's refusal is believed for so long."""
@@ -191,7 +191,7 @@ class CompileCache:
     @contextmanager
     def lock(self, digest: str, on_wait: Callable[[], None]) -> Iterator[None]:
         """Let one process at a time work on an entry; the lock goes with the process that holds it."""
-        lock = filelock.FileLock(self.root / LOCKS / f"{digest}.lock")
+        lock = filelock.FileLock(self.lock_file(digest))
         try:
             Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -224,6 +224,14 @@ class CompileCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             beside.write_text(failure.model_dump_json(), encoding="utf-8")
             beside.replace(path)
+
+    def lock_file(self, digest: str) -> Path:
+        """Return the file that is locked by who works on an entry."""
+        return self.root / LOCKS / f"{digest}.lock"
+
+    def unfinished(self, digest: str) -> Path:
+        """Return the folder of what was compiled of an entry so far; it may not be there."""
+        return self.root / UNFINISHED / digest
 
     def place(self, digest: str) -> Path:
         """Return the folder of an entry."""

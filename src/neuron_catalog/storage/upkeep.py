@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import filelock
 
 from neuron_catalog.errors import RequestError
-from neuron_catalog.storage.cache import ENTRIES, FAILURES, LOCKS, CompileCache, Entry
+from neuron_catalog.storage.cache import ENTRIES, FAILURES, LOCKS, UNFINISHED, CompileCache, Entry
 from neuron_catalog.storage.disk import abandoned
 
 
@@ -77,7 +77,9 @@ def _tidy(cache: CompileCache) -> None:
     for path in (cache.root / FAILURES).glob("*"):
         if cache.failure(path.stem) is None:
             path.unlink(missing_ok=True)
+    for folder in (cache.root / UNFINISHED).glob("*"):
+        with suppress(filelock.Timeout, OSError), filelock.FileLock(cache.lock_file(folder.name), timeout=0):
+            shutil.rmtree(folder, ignore_errors=True)
     for path in (cache.root / LOCKS).glob("*.lock"):
-        lock = filelock.FileLock(path)
-        with suppress(filelock.Timeout, OSError), lock.acquire(timeout=0):
+        with suppress(filelock.Timeout, OSError), filelock.FileLock(path, timeout=0):
             path.unlink(missing_ok=True)

@@ -15,6 +15,8 @@ from neuron_catalog.catalog.index import load_catalog
 from neuron_catalog.errors import CompileError, RequestError, VerificationError
 from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.backends import neuronx
+from neuron_catalog.exporting.backends.neuron_program import KeptGraph
+from neuron_catalog.exporting.backends.torchscript import quiet_jit
 from neuron_catalog.exporting.exporter import export
 from neuron_catalog.exporting.request import ExportRequest
 from neuron_catalog.manifest import Manifest
@@ -22,6 +24,7 @@ from neuron_catalog.proving.record import record
 from neuron_catalog.proving.selftest import Way, selftest
 from neuron_catalog.runtime.auto import NeuronAutoModel
 from neuron_catalog.sdk import machine
+from neuron_catalog.storage.home import PLACE
 
 NEURON = Way("neuronx")
 SMOKE = ("bert", "esm", "gpt2", "t5", "vit", "efficientnet", "whisper", "clip", "vae-decoder")
@@ -70,6 +73,48 @@ def test_an_export_is_checked_on_the_device(sdk, catalog, calls, tmp_path):
     assert recorded.versions["neuronx-cc"] == "2.26.6360.0+double"
     section = json.loads((tmp_path / "out" / "config.json").read_text())["neuron"]
     assert (section["compiler_type"], section["instance_type"]) == ("neuronx-cc", "trn1")
+
+
+class Killed(BaseException):
+    """The process was killed: nothing of this package catches it."""
+
+
+def test_graphs_that_were_compiled_are_kept_until_all_are(sdk, catalog, tmp_path, monkeypatch):
+    """An export that is killed at its second graph goes on with it."""
+    monkeypatch.setenv(PLACE, str(tmp_path / "cache"))
+    trace, traced = sdk.trace, []
+
+    def breaking(function, *arguments, **named):
+        traced.append(function)
+        if len(traced) == 2:
+            raise Killed
+        return trace(function, *arguments, **named)
+
+    monkeypatch.setattr(sdk, "trace", breaking)
+    with pytest.raises(Killed):
+        made(catalog, tmp_path / "out", "gpt2", "text-generation")
+    (unfinished,) = (tmp_path / "cache" / "unfinished").iterdir()
+    assert [path.suffixes for path in sorted(unfinished.iterdir())] == [[".neuron"], [".neuron", ".json"]]
+    exported = made(catalog, tmp_path / "out", "gpt2", "text-generation")
+    assert len(traced) == 2 + len(exported.manifest.parts) - 1
+    assert not unfinished.exists()
+    assert {check.status for check in exported.manifest.graphs[-1].checks} <= {
+        "passed",
+        "not_run",
+        "deviates",
+    }
+
+
+def test_a_graph_that_was_altered_is_compiled_again(tmp_path):
+    with quiet_jit():
+        program = torch.jit.trace(torch.nn.Identity(), (torch.zeros(1),))
+    KeptGraph(program, {"a.py:1": "aten::item"}).kept(tmp_path, "one.neuron")
+    kept = KeptGraph.found(tmp_path, "one.neuron")
+    assert (kept.script, kept.fixed) == (tmp_path / "one.neuron", {"a.py:1": "aten::item"})
+    (tmp_path / "one.neuron").write_bytes(b"evil")
+    assert KeptGraph.found(tmp_path, "one.neuron") is None
+    (tmp_path / "one.neuron.json").write_text("[]")
+    assert KeptGraph.found(tmp_path, "one.neuron") is None
 
 
 def test_without_a_device_it_is_compiled_and_not_run(no_device, catalog, calls, tmp_path):

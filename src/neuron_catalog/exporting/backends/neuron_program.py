@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic import JsonValue, ValidationError
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from neuron_catalog.digests import FileRecord, alteration, record_file
 from neuron_catalog.errors import RequestError, first_line
 from neuron_catalog.exporting.backends.device_states import StatefulGraph
 from neuron_catalog.exporting.backends.lazily import tensors_of
@@ -142,11 +144,46 @@ class NeuronProgram:
         return StatefulGraph(run, states, record.states, issued)
 
 
+@dataclass(frozen=True)
+class KeptGraph:
+    """One compiled graph of several, which is kept until all are."""
+
+    script: Any
+    """The module, or the file where it is kept."""
+    fixed: dict[str, str]
+    """Line of code → the operator whose result was fixed there."""
+
+    @classmethod
+    def found(cls, folder: Path, file: str) -> KeptGraph | None:
+        """Return what was kept in a folder under the name of a file."""
+        try:
+            said = json.loads((folder / f"{file}.json").read_bytes())
+            recorded = FileRecord.model_validate(said["file"])
+            whole = not alteration(folder / file, recorded)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return cls(folder / file, said["fixed"]) if whole else None
+
+    def kept(self, folder: Path, file: str) -> KeptGraph:
+        """Keep it, the description last; a disk that is full keeps nothing."""
+        with suppress(OSError, RuntimeError), quiet_jit():
+            folder.mkdir(parents=True, exist_ok=True)
+            torch.jit.save(self.script, str(folder / file))
+            said = {"fixed": self.fixed, "file": record_file(folder / file).model_dump()}
+            beside = folder / f"{file}.json.new"
+            beside.write_text(json.dumps(said), encoding="utf-8")
+            beside.replace(folder / f"{file}.json")
+        return self
+
+
 def save_program(program: NeuronProgram, path: Path) -> None:
     """Write each compiled module once, and which graph is in which file."""
     with quiet_jit():
         for file, script in program.scripts.items():
-            torch.jit.save(script, str(path.with_name(file)))
+            if isinstance(script, Path):
+                shutil.copyfile(script, path.with_name(file))
+            else:
+                torch.jit.save(script, str(path.with_name(file)))
     path.with_name(RECORD).write_text(program.record.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 

@@ -27,6 +27,7 @@ from neuron_catalog.exporting.backends.neuron_failures import compiling
 from neuron_catalog.exporting.backends.neuron_options import CompilerOptions
 from neuron_catalog.exporting.backends.neuron_program import (
     GraphRecord,
+    KeptGraph,
     NeuronProgram,
     ProgramRecord,
     files_of,
@@ -176,12 +177,25 @@ def compile(compilation: Compilation) -> NeuronProgram:
             files = files_of(examples, FILE_NAME)
             scripts = {}
             for name in examples:
-                function = NeuronFunction(compilation.module, name, [examples[name]])
-                scripts[files[name]] = _traced(torch_neuronx, compilation, function, options)
-                observed |= {name: {"fixed": dict(function.fixed)}} if function.fixed else {}
+                made = _kept_or_traced(torch_neuronx, compilation, name, files[name], options)
+                scripts[files[name]] = made.script
+                observed |= {name: {"fixed": dict(made.fixed)}} if made.fixed else {}
     graphs = {name: GraphRecord(file=file, states=states.get(name, ())) for name, file in files.items()}
     weights = None if options.inline_weights else weight_records(compilation.module)
     return NeuronProgram(scripts, ProgramRecord(graphs=graphs, weights=weights), observed=observed)
+
+
+def _kept_or_traced(
+    sdk: Any, compilation: Compilation, name: str, file: str, options: CompilerOptions
+) -> KeptGraph:
+    """Return a graph that an interrupted run compiled before, or compile it."""
+    folder = compilation.unfinished
+    if folder and (kept := KeptGraph.found(folder, file)):
+        return kept
+    function = NeuronFunction(compilation.module, name, [compilation.examples[name]])
+    script = _traced(sdk, compilation, function, options)
+    made = KeptGraph(script, dict(function.fixed))
+    return made.kept(folder, file) if folder else made
 
 
 def _traced(sdk: Any, compilation: Compilation, function: NeuronFunction, options: CompilerOptions) -> Any:

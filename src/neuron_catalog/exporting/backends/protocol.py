@@ -60,6 +60,8 @@ class Compilation:
     states: Mapping[str, tuple[StatePlace, ...]] = field(default_factory=dict)
     """Name of a graph → where each state is that it updates."""
     settings: Settings = Settings()
+    unfinished: Path | None = None
+    """A folder where each graph is kept that took long to compile, for when a later one ends the process."""
 
 
 def require_no_placement(placement: Placement | None) -> None:
