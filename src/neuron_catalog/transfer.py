@@ -11,6 +11,7 @@ from neuron_catalog.composition import Composition, is_composition
 from neuron_catalog.errors import RequestError
 from neuron_catalog.inventory import MANIFEST_NAME
 from neuron_catalog.manifest import Manifest
+from neuron_catalog.signing import SIGNATURE
 from neuron_catalog.storage.home import cache_home
 from neuron_catalog.storage.stores import Store
 
@@ -33,7 +34,8 @@ def upload_artifact(folder: Path, url: str, *, overwrite: bool = False) -> None:
         files = dict(manifest.files)
     if not overwrite and store.read(MANIFEST_NAME) is not None:
         raise RequestError(f"There is an artifact at {url}.", "Choose another place, or add --overwrite.")
-    store.upload(folder, files, MANIFEST_NAME)
+    signature = [SIGNATURE] if (folder / SIGNATURE).is_file() else []
+    store.upload(folder, [*files, *signature], MANIFEST_NAME)
 
 
 def downloaded_artifact(url: str) -> Path:
@@ -59,6 +61,8 @@ def downloaded_artifact(url: str) -> Path:
             if not place.is_dir():
                 waiting.mkdir(exist_ok=True)
                 _bring(store, raw, waiting)
+                if (signature := store.read(SIGNATURE)) is not None:
+                    (waiting / SIGNATURE).write_bytes(signature)
                 waiting.rename(place)
     except OSError as error:
         raise RequestError(

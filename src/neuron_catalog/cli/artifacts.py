@@ -1,4 +1,4 @@
-"""Commands about artifacts: verify, inspect, upload, download."""
+"""Commands about artifacts: verify, inspect, sign, upload, download."""
 
 from __future__ import annotations
 
@@ -19,14 +19,28 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command("verify")(verify)
     app.command("inspect")(inspect)
+    app.command("sign")(sign)
     app.command("upload")(upload)
     app.command("download")(download)
 
 
-def verify(artifact: Artifact, as_json: Json = False) -> None:
-    """Hold every file of an artifact to the digest in its manifest."""
+def verify(
+    artifact: Artifact,
+    public_key: Annotated[
+        Path | None, typer.Option("--public_key", metavar="FILE", help="The key it must be signed with.")
+    ] = None,
+    identity: Annotated[
+        str | None, typer.Option("--identity", metavar="WHO", help="Who must have signed it, by Sigstore.")
+    ] = None,
+    identity_provider: Annotated[
+        str | None, typer.Option("--identity_provider", metavar="URL", help="Who knows that identity.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Hold every file of an artifact to its digest, and the whole to a signature if one is asked for."""
     from neuron_catalog.composition import Composition, is_composition
     from neuron_catalog.manifest import Manifest
+    from neuron_catalog.signing import SIGNATURE, Signer, require_signed
 
     if is_composition(artifact):
         composition = Composition.read(artifact)
@@ -40,6 +54,14 @@ def verify(artifact: Artifact, as_json: Json = False) -> None:
         print_json({name: record.model_dump() for name, record in files.items()})
     else:
         say(f"{len(files)} files are as they were exported.")
+    asked = public_key or identity or identity_provider
+    if asked:
+        signer = Signer(public_key, identity, identity_provider)
+        require_signed(artifact, signer)
+    if not as_json and asked:
+        say(f"Signed by {signer}; nothing was changed, added or removed since.")
+    elif not as_json and (artifact / SIGNATURE).is_file():
+        say("It is signed; --public_key or --identity tells by whom.")
 
 
 def inspect(artifact: Artifact, as_json: Json = False) -> None:
@@ -79,6 +101,19 @@ def inspect(artifact: Artifact, as_json: Json = False) -> None:
         print_columns([(f"  {part.name}", f"keeps {len(part.states)} states") for part in manifest.parts])
     say("files:")
     print_columns([(f"  {n}", f"{f.bytes} bytes", f.sha256[:16] + "…") for n, f in manifest.files.items()])
+
+
+def sign(
+    artifact: Artifact,
+    private_key: Annotated[
+        Path | None,
+        typer.Option("--private_key", metavar="FILE", help="An EC key; without one, Sigstore."),
+    ] = None,
+) -> None:
+    """Sign an artifact, with a key or by logging in to Sigstore."""
+    from neuron_catalog.signing import sign
+
+    say(f"Wrote {sign(artifact, private_key)}.")
 
 
 def upload(

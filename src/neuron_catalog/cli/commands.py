@@ -15,7 +15,7 @@ MODULES = {
     "proving": ("selftest", "validate"),
     "listing": ("list", "list-tasks", "show", "check"),
     "authoring": ("new", "explain", "outdated"),
-    "artifacts": ("verify", "inspect", "upload", "download"),
+    "artifacts": ("verify", "inspect", "sign", "upload", "download"),
     "caching": ("cache",),
     "doctor": ("doctor",),
 }

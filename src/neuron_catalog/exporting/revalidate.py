@@ -15,6 +15,7 @@ from neuron_catalog.manifest import Graph, Manifest, Plan
 from neuron_catalog.models.libraries import LIBRARIES
 from neuron_catalog.models.sources import Source
 from neuron_catalog.models.weights import weight_facts
+from neuron_catalog.signing import require_trusted
 
 
 def validate_artifact(
@@ -31,6 +32,7 @@ def validate_artifact(
     """
     manifest = Manifest.read(artifact)
     manifest.require_intact(artifact)
+    require_trusted(artifact)
     source = _source(manifest, catalog, model)
     eager = source.load(manifest.plan)
     require_same_weights(eager.module, manifest, source.name)
@@ -63,6 +65,7 @@ def validate_model_outputs(artifact: Path, model: nn.Module, atol: float | None 
     """
     manifest = Manifest.read(artifact)
     manifest.require_intact(artifact)
+    require_trusted(artifact)
     backend = backends.backend_of(manifest)
     plans = {graph.name: _bounded(graph.plan, atol) for graph in manifest.graphs}
     graphs = backend.load(artifact / manifest.file, manifest.functions).graphs

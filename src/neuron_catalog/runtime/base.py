@@ -18,6 +18,7 @@ from neuron_catalog.models.fills import make_inputs
 from neuron_catalog.models.wrappers import WRAPPERS
 from neuron_catalog.runtime.bucket import Bucket, Misfit, Sizes
 from neuron_catalog.runtime.foreign import manifest_of
+from neuron_catalog.signing import require_trusted
 
 ANSWER = "decoder_"
 """What the names of inputs begin with that are not read, but written by `generate`."""
@@ -231,7 +232,8 @@ def _require_splittable(manifest: Manifest, placement: Placement | None) -> None
 
 
 def load_artifact(folder: str | Path) -> CompiledModel:
-    """Load an exported folder; see `CompiledModel.load`."""
+    """Load an exported folder; see `CompiledModel.load`. With `NEURON_CATALOG_PUBLIC_KEY`, a signed one."""
+    require_trusted(Path(folder))
     return CompiledModel.load(folder)
 
 

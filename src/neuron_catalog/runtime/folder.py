@@ -12,6 +12,7 @@ from neuron_catalog.manifest import MANIFEST_NAME
 from neuron_catalog.models.assembly import INDEX_NAME
 from neuron_catalog.models.sources import HubAccess, hub_errors, require_folder_or_id
 from neuron_catalog.runtime.foreign import is_foreign
+from neuron_catalog.signing import require_trusted
 from neuron_catalog.storage.stores import is_url
 from neuron_catalog.transfer import downloaded_artifact
 
@@ -26,10 +27,13 @@ def artifact_folder(model_id: str, hub: HubAccess) -> Path:
 
     Raises:
         RequestError: if there is no such folder, repository or address, or it holds a checkpoint.
-        VerificationError: if what a store has is not what its manifest says.
+        VerificationError: if what a store has is not what its manifest says, or it is not signed with the key
+            of this machine.
     """
     if is_url(model_id):
-        return downloaded_artifact(model_id)
+        folder = downloaded_artifact(model_id)
+        require_trusted(folder)
+        return folder
     require_folder_or_id(model_id)
     folder = Path(model_id)
     if not folder.is_dir():
@@ -45,6 +49,7 @@ def artifact_folder(model_id: str, hub: HubAccess) -> Path:
     described = any((folder / name).is_file() for name in DESCRIPTIONS)
     if described and not ((folder / MANIFEST_NAME).is_file() or is_foreign(folder)):
         raise _no_artifact(model_id, "the folder")
+    require_trusted(folder)
     return folder
 
 
