@@ -13,6 +13,9 @@ from neuron_catalog.parts import Record
 
 MANIFEST_NAME = "neuron_catalog.json"
 
+MOST_BYTES = 8 * 2**20
+"""A larger manifest is not read: JSON can take 20 times its size in memory, and none comes near this one."""
+
 FORMAT = 1
 """Version of the file that is written, and the only one that is read."""
 
@@ -40,6 +43,8 @@ class Inventory(Record):
                 f"{path} was written by a newer neuron-catalog: its format is {written}, not {FORMAT}.",
                 "Upgrade neuron-catalog.",
             )
+        if path.stat().st_size > MOST_BYTES:
+            raise RequestError(f"{path} is larger than {MOST_BYTES >> 20} MiB.", "Export again.")
         try:
             return cls.model_validate_json(path.read_bytes())
         except pydantic.ValidationError as error:
@@ -69,8 +74,9 @@ class Inventory(Record):
 
 def said_in(folder: Path) -> dict[str, Any]:
     """Return what the file in a folder says, whatever it is worth; nothing if there is no JSON object."""
+    path = folder / MANIFEST_NAME
     try:
-        said = json.loads((folder / MANIFEST_NAME).read_bytes())
-    except (OSError, ValueError):
+        said = json.loads(path.read_bytes()) if path.stat().st_size <= MOST_BYTES else {}
+    except (OSError, ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) and isinstance(said.get("format", 0), int) else {}

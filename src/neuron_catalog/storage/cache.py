@@ -26,7 +26,7 @@ from pydantic import JsonValue
 from neuron_catalog.digests import FileName, FileRecord, alteration, record_file
 from neuron_catalog.errors import CompileError, RequestError
 from neuron_catalog.parts import Record
-from neuron_catalog.storage.keys import Key
+from neuron_catalog.storage.keys import Key, key_written
 from neuron_catalog.storage.publish import publication
 
 ENTRY, KEY = "entry.json", "key.json"
@@ -163,7 +163,7 @@ class CompileCache:
         """
         path = self.place(entry.digest) / KEY
         try:
-            return Key(json.loads(path.read_bytes()))
+            return key_written(path.read_bytes())
         except (OSError, ValueError) as error:
             raise RequestError(f"{path} cannot be read.", "Run `neuron-catalog cache verify`.") from error
 

@@ -52,6 +52,21 @@ class Key:
         )
 
 
+def key_written(content: bytes) -> Key:
+    """Read the facts of a key.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    try:
+        facts = json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(facts, dict):
+        raise ValueError("a key is an object")
+    return Key(facts)
+
+
 def _leaves(place: str, value: JsonValue) -> Iterator[tuple[str, JsonValue]]:
     if not isinstance(value, (dict, list)) or not value:
         yield place, value

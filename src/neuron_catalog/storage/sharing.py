@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 
 import pydantic
 
 from neuron_catalog.errors import VerificationError
 from neuron_catalog.storage.cache import ENTRIES, ENTRY, KEY, CompileCache, Entry
-from neuron_catalog.storage.keys import Key
+from neuron_catalog.storage.keys import key_written
 from neuron_catalog.storage.stores import Store
 
 DOWNLOADS = "downloads"
@@ -101,6 +100,6 @@ def _understood(raw: bytes, digest: str, store: Store) -> Entry:
 
 def _is_key(content: bytes, digest: str) -> bool:
     try:
-        return Key(json.loads(content)).digest == digest
-    except (ValueError, TypeError, AttributeError):
+        return key_written(content).digest == digest
+    except ValueError:
         return False

@@ -67,7 +67,7 @@ class ProgramRecord(Record):
         if not file.is_file():
             return cls(graphs={name: GraphRecord(file=path.name) for name in names}, weights=None)
         try:
-            record = cls.model_validate(json.loads(file.read_bytes()))
+            record = cls.model_validate_json(file.read_bytes())
             return record.model_copy(update={"graphs": {name: record.graphs[name] for name in names}})
         except (ValueError, ValidationError, KeyError) as error:
             raise RequestError(f"{file} is damaged: {first_line(error)}", "Export again.") from error
@@ -160,7 +160,7 @@ class KeptGraph:
             said = json.loads((folder / f"{file}.json").read_bytes())
             recorded = FileRecord.model_validate(said["file"])
             whole = not alteration(folder / file, recorded)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         return cls(folder / file, said["fixed"]) if whole else None
 
