@@ -288,6 +288,6 @@ def seeds_for(name: str, artifacts: dict[str, bytes]) -> list[bytes]:
     kind = name.removeprefix("YAML: ")
     folders = {kind: folder for folder, kind in KINDS.items()}
     if kind not in folders:
-        return [(ROOT / "catalog" / f"{kind}.yaml").read_bytes()[:2000].rpartition(b"\n")[0]]
+        return [(ROOT / "catalog" / f"{kind}.yaml").read_bytes()]
     files = sorted((ROOT / "catalog" / folders[kind]).glob("*.yaml"), key=lambda path: path.stat().st_size)
     return [path.read_bytes() for path in files[:12]]

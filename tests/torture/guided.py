@@ -1,6 +1,6 @@
 """Fuzz the YAML reader guided by coverage: `python -m tests.torture.guided CORPUS -runs=N`.
 
-Options are those of libFuzzer. atheris instruments the reader and PyYAML's Python parts, and keeps inputs that
+Options are those of libFuzzer. atheris instruments the reader and PyYAML, and keeps inputs that
 reach new code.
 """
 
