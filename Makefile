@@ -65,8 +65,9 @@ changed: $(READY)
 	$(BIN)/python tools/changed.py --base $(BASE) > build/changed.txt
 	xargs -r $(BIN)/neuron-catalog selftest --jobs $(JOBS) < build/changed.txt
 
-# Kill exports and the compile cache wherever they can be killed; writes docs/torture.md in less than ten minutes.
+# Kill exports wherever they can be killed, and fuzz the readers; writes docs/torture.md in less than ten minutes.
 torture: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints/tested.txt --editable ".[dev,fuzz]"
 	$(BIN)/python tools/torture.py --jobs $(JOBS)
 
 schemas: $(READY)
