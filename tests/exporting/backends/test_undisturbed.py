@@ -36,7 +36,11 @@ def test_what_is_frozen_is_left_alone():
 
 def test_a_failed_trace_leaves_nothing_either():
     module = nn.Linear(1, 1)
-    with pytest.raises(ZeroDivisionError), undisturbed(module):
+
+    def failing():
         module.seen = 1
-        _ = 1 / 0
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"), undisturbed(module):
+        failing()
     assert not hasattr(module, "seen")
