@@ -23,8 +23,13 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         for holder, content in before:
-            holder.clear()
-            holder.update(content)
+            if not _same(holder, content):  # a frozen one always is
+                holder.clear()
+                holder.update(content)
+
+
+def _same(holder: Holder, content: Holder) -> bool:
+    return holder.keys() == content.keys() and all(holder[name] is content[name] for name in content)
 
 
 def holders(layer: nn.Module) -> Iterator[Holder]:
