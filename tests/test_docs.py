@@ -14,6 +14,7 @@ from tests.diffusion import CONTROLNET, UNET, save_adapter, save_component, save
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from neuron_catalog.cli.main import main
+from neuron_catalog.storage.home import PLACE
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -53,9 +54,10 @@ def painters(tmp_path_factory, catalog):
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch, writers, painters):
+def here(tmp_path, tmp_path_factory, monkeypatch, writers, painters):
     """A folder with the checkpoints that the pages talk of: real weights with a seeded head, tiny models."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(PLACE, str(tmp_path_factory.mktemp("compiled")))
     torch.manual_seed(0)
     AutoModelForSequenceClassification.from_pretrained(get_model_path()).save_pretrained("my-bert")
     AutoTokenizer.from_pretrained(get_model_path()).save_pretrained("my-bert")
