@@ -324,14 +324,14 @@ def same(ours, theirs):
 def test_weights_in_several_files_are_those_of_one(part, saved, saved_pipelines, catalog):
     folder = saved()
     source = resolved(catalog, folder).parts[part].source
-    module, before = source.module(), source.digest()
+    module, before = source.module(), source.identity()
     for file in source.weights:
         file.unlink()
     module.save_pretrained(folder / part, max_shard_size="40KB")
     after = resolved(catalog, folder).parts[part].source
     assert len(after.weights) > 1
     assert same(after.module().state_dict(), module.state_dict())
-    assert after.digest() != before
+    assert after.identity() != before
 
 
 @pytest.mark.parametrize("shards", [None, "20KB"])
@@ -448,7 +448,7 @@ def test_adapters_change_the_digest_of_the_parts_that_they_change(saved_pipeline
 
     def digests(*adapters):
         parts = resolved(catalog, folder, adapters=adapters).parts
-        return {name: part.source.digest() for name, part in parts.items()}
+        return {name: part.source.identity() for name, part in parts.items()}
 
     plain, merged, more = (
         digests(),

@@ -85,7 +85,7 @@ def test_only_what_is_needed_is_downloaded(commits, hub, client):
     interrupted("unet: Loading", validation=False)
     sources = [manifest_of(part)["source"] for part in ("text_encoder", "vae_encoder", "vae_decoder")]
     made = resolved()
-    result = made.source.commit, sources, made.parts["unet"].source.digest()
+    result = made.source.commit, sources, made.parts["unet"].source.identity()
     """
     )
     assert downloaded(hub) == needed
@@ -199,7 +199,7 @@ def test_an_adapter_comes_from_the_hub(commits, hub, client, checkpoint, tmp_pat
         + f"""
     adapters = (Adapter(model={STYLE!r}, name="style", scale=0.5),)
     plain, made = resolved(), resolved(adapters=adapters)
-    digests = [each.parts["text_encoder"].source.digest() for each in (plain, made)]
+    digests = [each.parts["text_encoder"].source.identity() for each in (plain, made)]
     interrupted("vae_encoder: Loading", adapters=adapters)
     (weights,) = made.adapters
     record = weights.record.sha256, weights.adapter.name
