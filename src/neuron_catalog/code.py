@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -12,9 +11,8 @@ NO_PART_OF_AN_EXPORT = ("authoring", "cli")
 """Rooms whose code decides nothing about what is exported, or how a row ends."""
 
 
-@cache
 def code_digest(package: Path = PACKAGE) -> str:
-    """Return the first 16 digits of the SHA-256 of that code, as it was when this was first asked."""
+    """Return the first 16 digits of the SHA-256 of that code."""
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         place = path.relative_to(package)
