@@ -6,6 +6,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:  # each process of several has one core
     os.environ["OMP_NUM_THREADS"] = "1"
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,22 @@ def run(capsys, tmp_path, monkeypatch):
         return code, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture(scope="session")
+def exported(catalog, tmp_path_factory):
+    """The artifact of a tiny model; tests that change one take `artifact`."""
+    from neuron_catalog.exporting.exporter import export
+    from neuron_catalog.exporting.request import ExportRequest
+
+    out = tmp_path_factory.mktemp("exported") / "esm"
+    return export(ExportRequest(architecture="esm", task="fill-mask", out=out), catalog).folder
+
+
+@pytest.fixture
+def artifact(exported, tmp_path):
+    """A copy of the artifact of a tiny model."""
+    return shutil.copytree(exported, tmp_path / "esm")
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,8 @@ pytest.importorskip("model_signing")
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from neuron_catalog import load_artifact
+from neuron_catalog import NeuronAutoModel, load_artifact
 from neuron_catalog.errors import RequestError, UsageError, VerificationError
-from neuron_catalog.exporting.exporter import export
-from neuron_catalog.exporting.request import ExportRequest
 from neuron_catalog.signing import PUBLIC_KEY, SIGNATURE, Signer, require_signed, sign
 from neuron_catalog.transfer import downloaded_artifact, upload_artifact
 
@@ -32,17 +30,6 @@ def write_pair(folder, name, key):
         )
     )
     return private, public
-
-
-@pytest.fixture(scope="module")
-def exported(catalog, tmp_path_factory):
-    out = tmp_path_factory.mktemp("exported") / "esm"
-    return export(ExportRequest(architecture="esm", task="fill-mask", out=out), catalog).folder
-
-
-@pytest.fixture
-def artifact(exported, tmp_path):
-    return shutil.copytree(exported, tmp_path / "esm")
 
 
 @pytest.fixture
@@ -150,6 +137,12 @@ def test_the_signature_travels_along(artifact, pair, tmp_path, monkeypatch):
     upload_artifact(artifact, f"file://{tmp_path}/store")
     folder = downloaded_artifact(f"file://{tmp_path}/store")
     require_signed(folder, Signer(pair[1]))
+
+
+def test_the_signature_is_saved_with_the_model(artifact, pair, tmp_path):
+    sign(artifact, pair[0])
+    NeuronAutoModel.from_pretrained(artifact).save_pretrained(tmp_path / "saved")
+    require_signed(tmp_path / "saved", Signer(pair[1]))
 
 
 def test_the_commands(artifact, pair, run):

@@ -1,6 +1,6 @@
 """Artifacts go to stores and come back: whole, held to their digests, and loaded by their address."""
 
-import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -23,17 +23,6 @@ IDS = torch.arange(1, 17).repeat(2, 1)
 def home(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     return tmp_path / "home" / "neuron-catalog" / "artifacts"
-
-
-@pytest.fixture(scope="module")
-def exported(catalog, tmp_path_factory):
-    out = tmp_path_factory.mktemp("exported") / "esm"
-    return export(ExportRequest(architecture="esm", task="fill-mask", out=out), catalog).folder
-
-
-@pytest.fixture
-def artifact(exported, tmp_path):
-    return shutil.copytree(exported, tmp_path / "esm")
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -112,10 +101,34 @@ def test_an_address_without_an_artifact_is_told(url):
         NeuronAutoModel.from_pretrained(url)
 
 
-def test_secrets_are_in_no_file(artifact, s3, home):  # noqa: F811
-    upload_artifact(artifact, s3)
+def test_secrets_are_in_no_file_and_in_no_message(artifact, s3, home, run):  # noqa: F811
+    told = run("upload", str(artifact), s3), run("upload", str(artifact), "s3://nobodys/esm", "--debug")
+    assert [code for code, _, _ in told] == [0, 4]
+    assert not any(SECRET in text for _, out, err in told for text in (out, err))
     folder = downloaded_artifact(s3)
     assert not any(SECRET.encode() in each for each in content(folder.parent).values())
+
+
+def test_a_signature_that_came_later_is_brought_too(artifact, url):
+    upload_artifact(artifact, url)
+    assert not (downloaded_artifact(url) / "model.sig").exists()
+    (artifact / "model.sig").write_text("signed")
+    upload_artifact(artifact, url, overwrite=True)
+    assert (downloaded_artifact(url) / "model.sig").read_text() == "signed"
+
+
+def test_a_shared_entry_without_a_manifest_makes_no_export_fail(catalog, url, tmp_path, monkeypatch):
+    monkeypatch.setenv(PLACE, str(tmp_path / "mine"))
+    request = ExportRequest(architecture="esm", task="fill-mask", out=tmp_path / "one")
+    export(request, catalog)
+    cache = CompileCache(tmp_path / "mine")
+    (entry,) = cache.entries()
+    key, place = cache.key_of(entry), cache.place(entry.digest)
+    (place / "neuron_catalog.json").write_text("{}")
+    assert cache.keep(key, {}, place, entry.files)
+    exported = export(replace(request, out=tmp_path / "two"), catalog)
+    assert not exported.recalled
+    exported.manifest.require_intact(exported.folder)
 
 
 def test_a_pipeline_goes_there_and_back(tmp_path, run, s3):  # noqa: F811
@@ -146,8 +159,6 @@ def test_a_shared_cache_is_asked_for_what_is_not_here(catalog, url, tmp_path, mo
 
     def exported_to(name, cache):
         monkeypatch.setenv(PLACE, str(tmp_path / cache))
-        from dataclasses import replace
-
         return export(replace(request, out=tmp_path / name), catalog, steps.append)
 
     first = exported_to("one", "mine")

@@ -105,3 +105,19 @@ class Composition(Inventory):
 def is_composition(folder: Path) -> bool:
     """Whether a folder is an exported pipeline."""
     return "pipeline" in said_in(folder)
+
+
+def intact_files(folder: Path) -> dict[str, FileRecord]:
+    """Hold every file of an artifact, or of a whole pipeline, to its digest, and return them by path.
+
+    Raises:
+        RequestError: if there is none, or one that this version cannot read.
+        VerificationError: if a file was altered.
+    """
+    if is_composition(folder):
+        composition = Composition.read(folder)
+        composition.require_intact(folder)
+        return composition.all_files(folder)
+    manifest = Manifest.read(folder)
+    manifest.require_intact(folder)
+    return dict(manifest.files)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import filelock
 
-from neuron_catalog.composition import Composition, is_composition
+from neuron_catalog.composition import Composition, intact_files, is_composition
 from neuron_catalog.errors import RequestError
 from neuron_catalog.inventory import MANIFEST_NAME
 from neuron_catalog.manifest import Manifest
@@ -24,14 +24,7 @@ def upload_artifact(folder: Path, url: str, *, overwrite: bool = False) -> None:
         VerificationError: if a file was altered.
     """
     store = Store(url)
-    if is_composition(folder):
-        composition = Composition.read(folder)
-        composition.require_intact(folder)
-        files = composition.all_files(folder)
-    else:
-        manifest = Manifest.read(folder)
-        manifest.require_intact(folder)
-        files = dict(manifest.files)
+    files = intact_files(folder)
     if not overwrite and store.read(MANIFEST_NAME) is not None:
         raise RequestError(f"There is an artifact at {url}.", "Choose another place, or add --overwrite.")
     signature = [SIGNATURE] if (folder / SIGNATURE).is_file() else []
@@ -39,7 +32,8 @@ def upload_artifact(folder: Path, url: str, *, overwrite: bool = False) -> None:
 
 
 def downloaded_artifact(url: str) -> Path:
-    """Return a folder with an artifact of a store. What was brought before is used again, by its manifest.
+    """Return a folder with an artifact of a store. What was brought before is used again, by its
+    manifest and signature.
 
     An interrupted download goes on where it was.
 
@@ -53,7 +47,8 @@ def downloaded_artifact(url: str) -> Path:
         raise RequestError(f"{url} is no exported artifact: it has no {MANIFEST_NAME}.", "Check the address.")
     if home is None:
         raise RequestError("There is no home folder to bring it to.", "Set XDG_CACHE_HOME.")
-    name = hashlib.sha256(raw).hexdigest()[:32]
+    signature = store.read(SIGNATURE)
+    name = hashlib.sha256(raw + (signature or b"")).hexdigest()[:32]
     place, waiting = home / "artifacts" / name, home / "artifacts" / f".{name}.download"
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +56,7 @@ def downloaded_artifact(url: str) -> Path:
             if not place.is_dir():
                 waiting.mkdir(exist_ok=True)
                 _bring(store, raw, waiting)
-                if (signature := store.read(SIGNATURE)) is not None:
+                if signature is not None:
                     (waiting / SIGNATURE).write_bytes(signature)
                 waiting.rename(place)
     except OSError as error:

@@ -1,9 +1,8 @@
 """Folders in stores are there whole or not at all; what is cut off goes on, what is altered is refused."""
 
-import logging
+from pathlib import Path
 
 import pytest
-from tests.s3 import SECRET
 
 from neuron_catalog.digests import record_file
 from neuron_catalog.errors import RequestError, UsageError, VerificationError
@@ -12,8 +11,10 @@ from neuron_catalog.storage.cache import CompileCache
 from neuron_catalog.storage.keys import Key
 from neuron_catalog.storage.sharing import pull, push, there
 from neuron_catalog.storage.stores import Store, is_url
+from neuron_catalog.storage.upkeep import collect
 
 NAMES = ["one", "part/two"]
+NAMES_OF_ENTRY = ["one", "about.json"]
 KEY = Key({"seed": 0})
 
 
@@ -54,9 +55,8 @@ def test_the_describing_file_comes_last_and_goes_first(store, folder, monkeypatc
     calls = cut_off(monkeypatch, store, "put_file", 2)
     with pytest.raises(RequestError, match="could not be written: the line was cut"):
         uploaded(store, folder)
-    assert len(calls) == 2
+    assert [Path(each[0]).name for each in calls] == ["one", "two"]
     assert store.read("about.json") is None
-    monkeypatch.undo()
 
 
 def test_an_interrupted_upload_leaves_nothing_new(store, folder, monkeypatch):
@@ -187,14 +187,41 @@ def test_an_entry_that_was_altered_in_the_store_is_not_taken(harm, store, folder
 def test_an_interrupted_pull_goes_on(store, folder, tmp_path, monkeypatch):
     mine, yours = cache_with(tmp_path, folder, "mine"), CompileCache(tmp_path / "yours")
     list(push(mine, store, mine.entries()))
-    cut_off(monkeypatch, Store(store.url), "open", 2)
-    with pytest.raises(RequestError):
+    fs = Store(store.url)._opened[0]
+    real, opened = fs.open, []
+
+    def breaking(path, *arguments, **named):
+        if path.endswith(tuple(NAMES_OF_ENTRY)):
+            opened.append(Path(path).name)
+            if len(opened) == 2:
+                raise ConnectionResetError("the line was cut")
+        return real(path, *arguments, **named)
+
+    monkeypatch.setattr(fs, "open", breaking)
+    with pytest.raises(RequestError, match="the line was cut"):
         pull(yours, store, KEY.digest)
     assert yours.find(KEY) is None
-    monkeypatch.undo()
+    assert pull(yours, store, KEY.digest)
+    assert sorted(opened) == sorted([*NAMES_OF_ENTRY, opened[1]])
 
 
-def test_secrets_are_in_no_log(s3, folder, caplog):
-    with caplog.at_level(logging.DEBUG, logger="neuron_catalog"):
-        uploaded(Store(s3), folder)
-    assert SECRET not in caplog.text
+def test_what_is_left_of_a_pull_is_collected(folder, tmp_path):
+    cache = cache_with(tmp_path, folder, "mine")
+    left = cache.root / "downloads" / "some"
+    left.mkdir(parents=True)
+    with cache.lock("some.downloads", lambda: None):
+        collect(cache, 10**9)
+        assert left.exists()
+    collect(cache, 10**9)
+    assert not left.exists()
+
+
+def test_a_full_disk_is_not_taken_for_the_network(store, folder, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    uploaded(store, folder)
+    monkeypatch.setattr(Store, "_append", full)
+    with pytest.raises(RequestError, match="No space left on device") as told:
+        store.download("one", tmp_path / "one", record_file(folder / "one"))
+    assert told.value.remedy == "Make room on the disk."

@@ -38,18 +38,10 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Hold every file of an artifact to its digest, and the whole to a signature if one is asked for."""
-    from neuron_catalog.composition import Composition, is_composition
-    from neuron_catalog.manifest import Manifest
+    from neuron_catalog.composition import intact_files
     from neuron_catalog.signing import SIGNATURE, Signer, require_signed
 
-    if is_composition(artifact):
-        composition = Composition.read(artifact)
-        composition.require_intact(artifact)
-        files = composition.all_files(artifact)
-    else:
-        manifest = Manifest.read(artifact)
-        manifest.require_intact(artifact)
-        files = manifest.files
+    files = intact_files(artifact)
     if as_json:
         print_json({name: record.model_dump() for name, record in files.items()})
     else:

@@ -136,11 +136,13 @@ def _bring(cache: CompileCache, key: Key, on_step: OnStep) -> None:
 
 
 def _recalled(cache: CompileCache, key: Key, resolved: Resolved, folder: Path) -> Manifest | None:
-    if cache.fetch(key, folder) is None:
+    entry = cache.fetch(key, folder)
+    if entry is None:
         return None
     try:
         manifest = Manifest.read(folder)
-    except RequestError:
+    except RequestError:  # whoever wrote it into a shared cache
+        cache.discard(entry, folder)
         return None
     source = manifest.source.model_copy(update={"model": resolved.source.name})
     if source != manifest.source:

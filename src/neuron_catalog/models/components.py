@@ -263,11 +263,16 @@ class ComponentSource:
             "Give a checkpoint that was saved with safe_serialization=True.",
         )
 
+    @cached_property
+    def _digests(self) -> tuple[str, ...]:
+        """Of the files of weights: they may be large, and are asked for more than once."""
+        return tuple(record_file(path).sha256 for path in self.weights)
+
     def identity(self) -> JsonValue:
         """Return the digests of all files that they are made from, beside the config."""
         own = [each for each in self.adapters if self.part in each.parts]
         return {
-            "files": [record_file(path).sha256 for path in self.weights],
+            "files": list(self._digests),
             "merged": [[each.record.sha256, each.adapter.scale] for each in own],
         }
 

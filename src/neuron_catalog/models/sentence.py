@@ -18,11 +18,10 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from neuron_catalog.errors import RequestError
 from neuron_catalog.manifest import Plan
+from neuron_catalog.models.checkpoint_files import PREPROCESSING_FILES, copy_matching
 from neuron_catalog.models.sources import (
-    PREPROCESSING_FILES,
     CheckpointSource,
     EagerModel,
-    copy_matching,
     hub_errors,
     quiet_transformers,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,21 +24,12 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PretrainedConfig
 
-from neuron_catalog.digests import record_file
 from neuron_catalog.errors import RequestError, RequirementError, first_line
 from neuron_catalog.manifest import Plan
-
-PREPROCESSING_FILES = (
-    "tokenizer*",
-    "vocab*",
-    "merges.txt",
-    "*.model",
-    "bpe.codes",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "chat_template*",
+from neuron_catalog.models.checkpoint_files import (
+    PREPROCESSING_FILES,
+    copy_matching,
+    digests_of_what_decides,
 )
 
 
@@ -169,10 +159,7 @@ class CheckpointSource(HubAccess):
             return None
         if not Path(self.model).is_dir():
             return {"repository": self.model, "commit": self._commit()}
-        suffixes = {".safetensors", ".json"} | ({".bin"} if self.allow_pickle else set())
-        root = Path(self.model)
-        files = [path for path in sorted(root.rglob("*")) if path.suffix in suffixes and _decides(path)]
-        return {path.relative_to(root).as_posix(): record_file(path).sha256 for path in files}
+        return {**digests_of_what_decides(Path(self.model), self.allow_pickle)}
 
     def fetched(self, patterns: tuple[str, ...]) -> Path:
         """Return the folder with the files that match, downloaded if need be.
@@ -251,20 +238,6 @@ def require_folder_or_id(model: str) -> None:
     looks_like_path = model.startswith((".", "/", "~")) or model.count("/") > 1
     if looks_like_path and not Path(model).exists():
         raise RequestError(f"There is no folder {model}.", "Check the path.")
-
-
-def _decides(path: Path) -> bool:
-    """Whether a file decides about a model, beside its config; its tokenizer does not."""
-    beside = path.name == "config.json" or any(path.match(pattern) for pattern in PREPROCESSING_FILES)
-    return path.is_file() and not beside
-
-
-def copy_matching(source: Path, patterns: tuple[str, ...], target: Path) -> None:
-    """Copy the files of a folder whose names match into another."""
-    for pattern in patterns:
-        for file in source.glob(pattern):
-            if file.is_file():
-                shutil.copyfile(file, target / file.name)
 
 
 @contextmanager

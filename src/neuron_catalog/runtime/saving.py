@@ -13,6 +13,7 @@ from neuron_catalog.errors import RequestError, first_line
 from neuron_catalog.exporting import backends
 from neuron_catalog.manifest import MANIFEST_NAME, Manifest
 from neuron_catalog.runtime.base import CompiledModel
+from neuron_catalog.signing import SIGNATURE
 from neuron_catalog.storage.publish import publication, require_space
 
 
@@ -31,7 +32,8 @@ def save(compiled: CompiledModel, source: Path, target: Path, *, overwrite: bool
     manifest = Manifest.read(source)
     manifest.require_intact(source)
     with publication(target, overwrite) as folder:
-        for name in (*manifest.files, MANIFEST_NAME):
+        signature = () if anew or not (source / SIGNATURE).is_file() else (SIGNATURE,)
+        for name in (*manifest.files, MANIFEST_NAME, *signature):
             shutil.copyfile(source / name, folder / name)
         if anew:
             _write_graphs(compiled, folder)

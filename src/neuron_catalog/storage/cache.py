@@ -30,7 +30,9 @@ from neuron_catalog.storage.keys import Key, key_written
 from neuron_catalog.storage.publish import publication
 
 ENTRY, KEY = "entry.json", "key.json"
-ENTRIES, LOCKS, FAILURES, UNFINISHED = "entries", "locks", "failures", "unfinished"
+ENTRIES, LOCKS, FAILURES = "entries", "locks", "failures"
+UNFINISHED, DOWNLOADS = "unfinished", "downloads"
+"""Folders of what is not all there: graphs of interrupted exports, entries from a store."""
 
 FAILURE_SECONDS = 24 * 3600
 """A compiler's refusal is believed for so long."""
@@ -101,13 +103,17 @@ class CompileCache:
             return None
         for name, recorded in entry.files.items():
             if not _copied(self.place(key.digest) / name, folder / name, recorded):
-                self.remove(entry.digest)
-                for each in entry.files:
-                    (folder / each).unlink(missing_ok=True)
+                self.discard(entry, folder)
                 return None
         with suppress(OSError):
             os.utime(self.place(key.digest))  # when it was used last
         return entry
+
+    def discard(self, entry: Entry, folder: Path) -> None:
+        """Remove an entry that is not what it should be, and the copies of its files in `folder`."""
+        self.remove(entry.digest)
+        for name in entry.files:
+            (folder / name).unlink(missing_ok=True)
 
     def keep(self, key: Key, title: Mapping[str, JsonValue], folder: Path, names: Iterable[str]) -> bool:
         """Keep files of an artifact under a key; return whether that could be done."""

@@ -7,12 +7,9 @@ from collections.abc import Iterable, Iterator
 import pydantic
 
 from neuron_catalog.errors import VerificationError
-from neuron_catalog.storage.cache import ENTRIES, ENTRY, KEY, CompileCache, Entry
+from neuron_catalog.storage.cache import DOWNLOADS, ENTRIES, ENTRY, KEY, CompileCache, Entry
 from neuron_catalog.storage.keys import key_written
 from neuron_catalog.storage.stores import Store
-
-DOWNLOADS = "downloads"
-"""The folder of entries that are not all there."""
 
 
 def push(cache: CompileCache, store: Store, entries: Iterable[Entry]) -> Iterator[tuple[Entry, bool]]:
@@ -65,7 +62,9 @@ def pull(cache: CompileCache, store: Store, digest: str) -> Entry | None:
     if not _is_key(key, digest):
         raise VerificationError(f"The key of {digest[:16]} in {store.url} is another one.", "Do not use it.")
     waiting = cache.root / DOWNLOADS / digest
-    with cache.lock(f"{digest}.download", _nothing):
+    with cache.lock(f"{digest}.{DOWNLOADS}", _nothing):  # who compiles the entry holds its own lock
+        if found := cache.read(digest):
+            return found
         waiting.mkdir(parents=True, exist_ok=True)
         for name, recorded in entry.files.items():
             place.download(name, waiting / name, recorded)

@@ -1,4 +1,4 @@
-"""Folders in stores of objects: `s3://…`, `hf://…`, `file://…`, and whatever else fsspec knows.
+"""Folders in stores of objects: `s3://…`, `file://…`, and whatever else fsspec opens.
 
 A store has no rename. So the file that describes a folder is written last and read first: where it is not,
 there is nothing, whatever else lies there.
@@ -6,6 +6,7 @@ there is nothing, whatever else lies there.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,10 +15,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractFileSystem
 
 from neuron_catalog.digests import FileRecord, alteration
-from neuron_catalog.errors import RequestError, UsageError, VerificationError, first_line
+from neuron_catalog.errors import (
+    NeuronCatalogError,
+    RequestError,
+    UsageError,
+    VerificationError,
+    first_line,
+)
 
 BLOCK = 2**22
 """Bytes that are read at a time."""
@@ -47,8 +55,13 @@ class Store:
 
     @cached_property
     def _opened(self) -> tuple[AbstractFileSystem, str]:
-        with self._told("opened"):
+        try:
             fs, root = fsspec.core.url_to_fs(self.url)
+        except (ImportError, ValueError) as error:
+            raise RequestError(
+                f"{self.url} cannot be opened: {first_line(error)}",
+                'Check the address. For s3:// install: pip install "neuron-catalog[s3]"',
+            ) from error
         return fs, root.rstrip("/")
 
     def path(self, name: str) -> str:
@@ -102,7 +115,10 @@ class Store:
             self._remove(describing)
             try:
                 for name in (*names, describing):
-                    fs.makedirs(self.path(name).rsplit("/", 1)[0], exist_ok=True)
+                    if isinstance(
+                        fs, LocalFileSystem
+                    ):  # a store of objects would make a bucket of a typing error
+                        fs.makedirs(self.path(name).rsplit("/", 1)[0], exist_ok=True)
                     fs.put_file(str(folder / name), self.path(name))
                     written.append(name)
             finally:
@@ -149,15 +165,11 @@ class Store:
         """Turn whatever a store's client raises into cause and remedy: nobody can list these errors."""
         try:
             yield
-        except (RequestError, VerificationError):
+        except NeuronCatalogError:
             raise
-        except (ImportError, ValueError) as error:
-            raise RequestError(
-                f"{self.url} cannot be {done}: {first_line(error)}",
-                'Check the address. For s3:// install: pip install "neuron-catalog[s3]"',
-            ) from error
         except Exception as error:
+            full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
             raise RequestError(
                 f"{self.url} could not be {done}: {first_line(error)}",
-                "Check the address, the network and your credentials.",
+                "Make room on the disk." if full else "Check the address, the network and your credentials.",
             ) from error

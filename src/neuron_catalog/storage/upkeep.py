@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import filelock
 
 from neuron_catalog.errors import RequestError
-from neuron_catalog.storage.cache import ENTRIES, FAILURES, LOCKS, UNFINISHED, CompileCache, Entry
+from neuron_catalog.storage.cache import DOWNLOADS, ENTRIES, FAILURES, LOCKS, UNFINISHED, CompileCache, Entry
 from neuron_catalog.storage.disk import abandoned
 
 
@@ -55,7 +55,7 @@ class Removal:
 
 
 def collect(cache: CompileCache, max_bytes: int) -> Removal:
-    """Remove the entries that were not used for the longest time until all others take `max_bytes` at most.
+    """Keep the entries that were used last, each that fits into the rest of `max_bytes`; remove the others.
 
     What killed processes left behind goes too, and so do refusals that count no more.
     """
@@ -77,9 +77,11 @@ def _tidy(cache: CompileCache) -> None:
     for path in (cache.root / FAILURES).glob("*"):
         if cache.failure(path.stem) is None:
             path.unlink(missing_ok=True)
-    for folder in (cache.root / UNFINISHED).glob("*"):
-        with suppress(filelock.Timeout, OSError), filelock.FileLock(cache.lock_file(folder.name), timeout=0):
-            shutil.rmtree(folder, ignore_errors=True)
+    for kind, lock in ((UNFINISHED, ""), (DOWNLOADS, f".{DOWNLOADS}")):
+        for folder in (cache.root / kind).glob("*"):
+            held = filelock.FileLock(cache.lock_file(f"{folder.name}{lock}"), timeout=0)
+            with suppress(filelock.Timeout, OSError), held:
+                shutil.rmtree(folder, ignore_errors=True)
     for path in (cache.root / LOCKS).glob("*.lock"):
         with suppress(filelock.Timeout, OSError), filelock.FileLock(path, timeout=0):
             path.unlink(missing_ok=True)
