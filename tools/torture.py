@@ -199,7 +199,7 @@ def main() -> int:
         refused=[text for line in fuzzed for text in line.wrong],
         minutes=round((time.monotonic() - started) / 60, 1),
         date=time.strftime("%Y-%m-%d"),
-        system=f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        system=f"{platform.system()}, Python {platform.python_version()}",
     )
     given.report.write_text(report, encoding="utf-8")
     return any(line.wrong for line in [*lines, *fuzzed])
