@@ -43,6 +43,14 @@ def test_an_artifact_is_loaded_by_its_address(artifact, url, home):
     assert len([path for path in home.iterdir() if not path.name.startswith(".")]) == 1
 
 
+def test_what_was_brought_and_damaged_since_is_brought_again(artifact, url):
+    upload_artifact(artifact, url)
+    folder = downloaded_artifact(url)
+    (folder / "model.pt").write_bytes(b"half")
+    assert content(downloaded_artifact(url)) == content(artifact)
+    NeuronAutoModel.from_pretrained(url)
+
+
 def test_an_artifact_is_not_replaced_unasked(artifact, url):
     upload_artifact(artifact, url)
     with pytest.raises(RequestError, match="There is an artifact at"):

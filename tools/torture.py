@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import platform
 import re
 import shutil
@@ -25,6 +24,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import jinja2
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -175,12 +175,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=SECONDS, help="Random kills end after so long.")
     parser.add_argument("--report", type=Path, default=REPORT)
     given = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)  # children are forked, and a pool of threads would not come with them
     started = time.monotonic()
     until = started + given.seconds - 60
     resolved(0), resolved(1)  # workers are forked, and read no catalog
+    work = list(jobs(until))  # before the pool, which has threads of its own
     with ProcessPoolExecutor(given.jobs, mp_context=multiprocessing.get_context("fork")) as pool:
-        running = [pool.submit(job) for job in jobs(until)]
+        running = [pool.submit(job) for job in work]
         outcomes = []
         for future in as_completed(running):
             outcomes.append(future.result())

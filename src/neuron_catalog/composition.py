@@ -83,13 +83,13 @@ class Composition(Inventory):
 
     def altered_files(self, folder: Path) -> tuple[str, ...]:
         """Return a sentence for each file, of a part too, whose content is not what was exported."""
-        own = [alteration(folder / name, recorded, name) for name, recorded in self.files.items()]
+        own = [alteration(folder / name, recorded, name, folder) for name, recorded in self.files.items()]
         found = [sentence for sentence in own if sentence]
         for name, part in self.parts.items():
-            if sentence := alteration(folder / name / MANIFEST_NAME, part.manifest):
+            if sentence := alteration(folder / name / MANIFEST_NAME, part.manifest, root=folder):
                 found.append(f"{name}: {sentence}")
             else:
-                inner = Manifest.read(folder / name).altered_files(folder / name)
+                inner = Manifest.read(folder / name).altered_files(folder / name, folder)
                 found += [f"{name}: {each}" for each in inner]
         return tuple(found)
 

@@ -45,12 +45,25 @@ def record_file(path: Path) -> FileRecord:
     return FileRecord(bytes=path.stat().st_size, sha256=digest)
 
 
-def alteration(path: Path, recorded: FileRecord, name: str = "") -> str:
+def leads_out(path: Path, root: Path) -> bool:
+    """Tell whether a path is a link, or below one, to a place outside of the folder `root`.
+
+    A snapshot in the hub's cache may link to the blobs of its own repository: so the hub keeps its files.
+    """
+    real, root = path.resolve(), root.resolve()
+    blobs = [place.parent / "blobs" for place in root.parents if place.name == "snapshots"]
+    return not any(real.is_relative_to(own) for own in (root, *blobs))
+
+
+def alteration(path: Path, recorded: FileRecord, name: str = "", root: Path | None = None) -> str:
     """Say how a file differs from what was recorded of it; an empty string if it does not.
 
-    It is called by the last part of its path, if no `name` is given.
+    It is called by the last part of its path, if no `name` is given. Links out of `root`, if that is given,
+    are not followed.
     """
     name = name or path.name
+    if root is not None and leads_out(path, root):
+        return f"{name} is a link out of the artifact"
     if not path.is_file():
         return f"{name} is missing"
     if path.stat().st_size != recorded.bytes:

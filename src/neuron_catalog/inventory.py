@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 import pydantic
 
+from neuron_catalog.digests import leads_out
 from neuron_catalog.errors import RequestError, VerificationError
 from neuron_catalog.parts import Record
 
@@ -65,7 +66,10 @@ class Inventory(Record):
         Raises:
             VerificationError: naming the files that were altered.
         """
-        if altered := self.altered_files(folder):
+        altered = self.altered_files(folder)
+        if leads_out(folder / MANIFEST_NAME, folder):
+            altered = (f"{MANIFEST_NAME} is a link out of the artifact", *altered)
+        if altered:
             raise VerificationError(
                 f"The artifact {folder} was altered after it was exported: {'; '.join(altered)}.",
                 "Do not use it; copy it again or export again.",

@@ -204,7 +204,11 @@ class Manifest(Inventory):
             )
         return cls.parsed(path)
 
-    def altered_files(self, folder: Path) -> tuple[str, ...]:
-        """Return a sentence for each file whose content is not what was exported."""
-        told = (alteration(folder / name, recorded) for name, recorded in self.files.items())
+    def altered_files(self, folder: Path, root: Path | None = None) -> tuple[str, ...]:
+        """Return a sentence for each file whose content is not what was exported.
+
+        `root` is the folder that no link may lead out of; that of the whole pipeline, if it is a part of one.
+        """
+        root = root or folder
+        told = (alteration(folder / name, recorded, root=root) for name, recorded in self.files.items())
         return tuple(filter(None, told))

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from neuron_catalog.digests import leads_out
 from neuron_catalog.errors import RequestError, RequirementError, UsageError, VerificationError, first_line
 from neuron_catalog.inventory import MANIFEST_NAME
 
@@ -116,16 +117,14 @@ def require_trusted(artifact: Path) -> None:
         require_signed(artifact, Signer(Path(key)))
 
 
+def signature_in(artifact: Path) -> tuple[str, ...]:
+    """Return the name of the signature, if there is one: it belongs to what is copied of an artifact."""
+    return (SIGNATURE,) if (artifact / SIGNATURE).is_file() else ()
+
+
 def _hashing(artifact: Path) -> Any:
     config = _package("hashing").Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
-    return (
-        config.set_allow_symlinks(False) if not _in_hub_cache(artifact) else config.set_allow_symlinks(True)
-    )
-
-
-def _in_hub_cache(artifact: Path) -> bool:
-    """Whether the files are links into the blobs of the hub's cache, as all of a snapshot are."""
-    return (artifact / MANIFEST_NAME).is_symlink() and artifact.parent.name == "snapshots"
+    return config.set_allow_symlinks(not any(leads_out(path, artifact) for path in artifact.rglob("*")))
 
 
 def _require_key(path: Path) -> None:

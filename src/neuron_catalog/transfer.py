@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import filelock
 
 from neuron_catalog.composition import Composition, intact_files, is_composition
-from neuron_catalog.errors import RequestError
+from neuron_catalog.errors import NeuronCatalogError, RequestError
 from neuron_catalog.inventory import MANIFEST_NAME
 from neuron_catalog.manifest import Manifest
-from neuron_catalog.signing import SIGNATURE
+from neuron_catalog.signing import SIGNATURE, signature_in
 from neuron_catalog.storage.home import cache_home
 from neuron_catalog.storage.stores import Store
 
@@ -27,13 +28,12 @@ def upload_artifact(folder: Path, url: str, *, overwrite: bool = False) -> None:
     files = intact_files(folder)
     if not overwrite and store.read(MANIFEST_NAME) is not None:
         raise RequestError(f"There is an artifact at {url}.", "Choose another place, or add --overwrite.")
-    signature = [SIGNATURE] if (folder / SIGNATURE).is_file() else []
-    store.upload(folder, [*files, *signature], MANIFEST_NAME)
+    store.upload(folder, [*files, *signature_in(folder)], MANIFEST_NAME)
 
 
 def downloaded_artifact(url: str) -> Path:
-    """Return a folder with an artifact of a store. What was brought before is used again, by its
-    manifest and signature.
+    """Return a folder with an artifact of a store. What was brought before is used again, if it is intact,
+    by its manifest and signature.
 
     An interrupted download goes on where it was.
 
@@ -53,6 +53,8 @@ def downloaded_artifact(url: str) -> Path:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(place.with_name(f".{name}.lock")):
+            if place.is_dir() and not _is_intact(place):
+                shutil.rmtree(place)
             if not place.is_dir():
                 waiting.mkdir(exist_ok=True)
                 _bring(store, raw, waiting)
@@ -64,6 +66,14 @@ def downloaded_artifact(url: str) -> Path:
             f"{url} could not be brought to {place}: {error.strerror}.", "Check free space and permissions."
         ) from error
     return place
+
+
+def _is_intact(folder: Path) -> bool:
+    try:
+        intact_files(folder)
+    except NeuronCatalogError:
+        return False
+    return True
 
 
 def _bring(store: Store, raw: bytes, folder: Path) -> None:

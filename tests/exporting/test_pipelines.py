@@ -2,14 +2,15 @@
 
 import gc
 import json
+import shutil
 import weakref
 
 import pytest
 import torch
 from tests.conftest import leftovers
 
-from neuron_catalog import RequestError, UsageError, load_artifact
-from neuron_catalog.composition import Composition, is_composition
+from neuron_catalog import RequestError, UsageError, VerificationError, load_artifact
+from neuron_catalog.composition import Composition, intact_files, is_composition
 from neuron_catalog.digests import record_file
 from neuron_catalog.exporting.pipeline import default_pipeline_target, export_pipeline
 from neuron_catalog.exporting.pipeline_request import PipelineRequest, resolve_pipeline
@@ -49,6 +50,14 @@ def test_the_folder_holds_an_artifact_for_each_part_and_what_is_no_part(tiny):
         assert leftovers(tiny.folder / part) == ARTIFACT
     assert leftovers(tiny.folder / "scheduler") == ["scheduler_config.json"]
     assert leftovers(tiny.folder / "tokenizer") == ["tokenizer.json", "tokenizer_config.json"]
+
+
+def test_a_part_that_is_a_link_out_of_the_folder_is_refused(tiny, tmp_path):
+    folder = shutil.copytree(tiny.folder, tmp_path / "copy")
+    shutil.move(folder / "unet", tmp_path / "elsewhere")
+    (folder / "unet").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(VerificationError, match=r"unet: neuron_catalog\.json is a link out of the artifact"):
+        intact_files(folder)
 
 
 def test_the_composition_says_how_the_parts_belong_together(tiny):

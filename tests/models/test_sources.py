@@ -1,10 +1,14 @@
 """Tiny models are the same everywhere, and loading leaves no trace in the process."""
 
+import json
+
+import pytest
 import torch
 import transformers
 
+from neuron_catalog.errors import RequestError
 from neuron_catalog.exporting.request import ExportRequest, resolve
-from neuron_catalog.models.sources import quiet_transformers
+from neuron_catalog.models.sources import CheckpointSource, quiet_transformers
 
 
 def load(catalog, seed):
@@ -52,3 +56,27 @@ def test_transformers_is_as_talkative_after_as_before():
         assert log.get_verbosity() == log.ERROR
         assert not log.is_progress_bar_enabled()
     assert (log.get_verbosity(), log.is_progress_bar_enabled()) == before
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize(
+    ("part", "place"),
+    [
+        ({"text_config": {"model_type": "x", "auto_map": {"AutoConfig": "code.X"}}}, "text_config.auto_map"),
+        ({"parts": [{}, {"vision": {"auto_map": {"AutoModel": "you/code--x.X"}}}]}, "parts.vision.auto_map"),
+    ],
+)
+def test_code_for_a_part_of_a_model_is_refused(part, place, trusted, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llava", **part}))
+    source = CheckpointSource(model=str(tmp_path), trust_remote_code=trusted)
+    with pytest.raises(RequestError, match=f"names code of its own for a part of the model \\({place}\\)"):
+        source.raw_config()
+
+
+def test_code_for_a_whole_model_is_not_read_unless_asked_for(tmp_path):
+    config = {"model_type": "bert", "auto_map": {"AutoConfig": "code.Config"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "code.py").write_text("raise SystemExit")
+    source = CheckpointSource(model=str(tmp_path))
+    assert source.raw_config()["auto_map"]
+    assert type(source.config()).__name__ == "BertConfig"

@@ -23,6 +23,9 @@ from neuron_catalog.storage import disk
 DONE, TOLD, BROKEN = 0, 3, 4
 """How a child ends: well, with an error that tells cause and remedy, or with any other."""
 
+HANGING_SECONDS = 120
+"""A child that takes longer is ended, and counts as one that broke."""
+
 
 @dataclass
 class Outcome:
@@ -59,6 +62,7 @@ def child(work: Callable[[], str | None]) -> tuple[int, str]:
 
 def _do(work: Callable[[], str | None], told: BinaryIO) -> NoReturn:
     code, said = BROKEN, ""
+    signal.alarm(HANGING_SECONDS)
     try:
         said = work() or ""
         code = DONE
@@ -106,8 +110,8 @@ def hit(scenario: Scenario, at: int, how: Callable[[str], None], outcome: Outcom
         outcome.hits += 1
         outcome.ends[name_of(code)] += 1
         place = f"{scenario.name}, operation {at}"
-        if code == BROKEN:
-            outcome.wrong.append(f"{place}: {said}")
+        if code in (BROKEN, -signal.SIGALRM):
+            outcome.wrong.append(f"{place}: {said or name_of(code)}")
         settle(scenario, folder, code == DONE, place, outcome)
 
 
@@ -149,6 +153,8 @@ def settle(scenario: Scenario, folder: Path, finished: bool, place: str, outcome
 
 def name_of(code: int) -> str:
     """Return how a process ended, in words."""
+    if code == -signal.SIGALRM:
+        return "hung"
     if code < 0:
         return "killed"
     return {DONE: "went on", TOLD: "told what was wrong"}.get(code, "broke")

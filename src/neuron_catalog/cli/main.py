@@ -15,9 +15,9 @@ from typer.exceptions import TyperException
 from neuron_catalog.cli.commands import CommandGroup
 from neuron_catalog.cli.context import Session
 from neuron_catalog.errors import CatalogError, NeuronCatalogError, RequestError
+from neuron_catalog.interruption import INTERRUPTED, watch
 from neuron_catalog.version import __version__
 
-INTERRUPTED = 130
 GLOBAL_OPTIONS = {"--catalog": True, "--debug": False}
 """Options of every command, and whether a value follows; they may stand anywhere on the line."""
 
@@ -122,6 +122,7 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 def run() -> NoReturn:
     """Run as the installed script `neuron-catalog`."""
+    watch()
     sys.exit(main())
 
 

@@ -29,6 +29,7 @@ from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.backends.neuron_failures import explained, logs_in, tail
 from neuron_catalog.exporting.compiling import compile_into, silent
 from neuron_catalog.exporting.request import Resolved
+from neuron_catalog.interruption import undone_at_once
 
 OUTCOME, LOG = "outcome.json", "process.log"
 GRACE = 5.0
@@ -86,14 +87,15 @@ def _workdir(named: Path | None) -> Iterator[Path]:
         return
     own = Path(mkdtemp(prefix="neuron-compiler-"))
     failed = False
-    try:
-        yield own
-    except CompileError:
-        failed = True
-        raise
-    finally:
-        if not failed:
-            shutil.rmtree(own, ignore_errors=True)
+    with undone_at_once(lambda: shutil.rmtree(own)):
+        try:
+            yield own
+        except CompileError:
+            failed = True
+            raise
+        finally:
+            if not failed:
+                shutil.rmtree(own, ignore_errors=True)
 
 
 def _run(job: Job, workdir: Path, environment: Mapping[str, str], timeout: JsonValue) -> int:
@@ -116,15 +118,16 @@ def _run(job: Job, workdir: Path, environment: Mapping[str, str], timeout: JsonV
             env=dict(environment),
             start_new_session=True,
         )
-    try:
-        return process.wait(seconds)
-    except subprocess.TimeoutExpired as error:
-        raise CompilerStoppedError(
-            f"The compiler did not end within {seconds} s, and was stopped.",
-            f"Give it more with --compiler_timeout, or choose smaller sizes. Its log is in {workdir}.",
-        ) from error
-    finally:
-        _end(process)
+    with undone_at_once(lambda: os.killpg(process.pid, signal.SIGKILL)):
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired as error:
+            raise CompilerStoppedError(
+                f"The compiler did not end within {seconds} s, and was stopped.",
+                f"Give it more with --compiler_timeout, or choose smaller sizes. Its log is in {workdir}.",
+            ) from error
+        finally:
+            _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

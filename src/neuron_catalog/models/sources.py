@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -112,6 +112,11 @@ class CheckpointSource(HubAccess):
                 f"The config.json of {self.model} names no model_type.",
                 "Add it: transformers cannot load the model without it either.",
             )
+        if place := _code_within(raw):
+            raise RequestError(
+                f"The config.json of {self.model} names code of its own for a part of the model ({place}).",
+                "Only code for the whole model can be allowed. If transformers has that part, take it out.",
+            )
         return dict(raw)
 
     @property
@@ -203,6 +208,17 @@ class CheckpointSource(HubAccess):
             f"The folder {folder} has no weights (*.safetensors).",
             "Give a folder written by save_pretrained.",
         )
+
+
+def _code_within(config: Mapping[str, Any], within: str = "") -> str:
+    """Return where a config inside of a config has an `auto_map`: code that transformers may run."""
+    for name, value in config.items():
+        if name == "auto_map" and within:
+            return f"{within}{name}"
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, Mapping) and (found := _code_within(inner, f"{within}{name}.")):
+                return found
+    return ""
 
 
 @contextmanager

@@ -29,10 +29,10 @@ from neuron_catalog.runtime.base import CompiledModel
 from neuron_catalog.runtime.folder import artifact_folder
 from neuron_catalog.runtime.foreign import manifest_of
 from neuron_catalog.runtime.replacement import Weights, replace_weights
-from neuron_catalog.runtime.saving import save, upload
+from neuron_catalog.runtime.saving import Saved, save
 
 
-class NeuronModel:
+class NeuronModel(Saved):
     """An artifact that takes the place of a model of transformers.
 
     Call it with what a tokenizer or processor returns. Inputs may be smaller than the compiled sizes where
@@ -198,26 +198,9 @@ class NeuronModel:
         save(self.compiled, self.folder, target, overwrite=overwrite, anew=self._replaced)
         return target
 
-    def push_to_hub(
-        self,
-        save_directory: str | Path,
-        repository_id: str,
-        *,
-        private: bool | None = None,
-        token: str | None = None,
-        revision: str | None = None,
-    ) -> str:
-        """Save the artifact into a folder and upload that to a repository of the hub, made if need be.
-
-        Returns the address of the commit.
-
-        Raises:
-            RequestError: if the hub refuses, or cannot be reached.
-        """
-        folder = self.save_pretrained(save_directory, overwrite=True)
+    def _title(self) -> str:
         plan = self.manifest.plan
-        message = f"Upload {plan.architecture} for {plan.task}"
-        return upload(folder, repository_id, message, private=private, token=token, revision=revision)
+        return f"{plan.architecture} for {plan.task}"
 
     def eval(self) -> Self:
         """Return itself: a compiled graph knows no other mode."""

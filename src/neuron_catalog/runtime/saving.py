@@ -8,13 +8,46 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of whichever client it uses
 
+from neuron_catalog.composition import intact_files
 from neuron_catalog.digests import record_file
 from neuron_catalog.errors import RequestError, first_line
 from neuron_catalog.exporting import backends
-from neuron_catalog.manifest import MANIFEST_NAME, Manifest
+from neuron_catalog.inventory import MANIFEST_NAME
 from neuron_catalog.runtime.base import CompiledModel
-from neuron_catalog.signing import SIGNATURE
+from neuron_catalog.signing import SIGNATURE, signature_in
 from neuron_catalog.storage.publish import publication, require_space
+
+
+class Saved:
+    """What an artifact and a whole pipeline, once loaded, have in common: they can be saved and uploaded."""
+
+    def save_pretrained(self, save_directory: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the artifact into a folder; return the folder."""
+        raise NotImplementedError
+
+    def _title(self) -> str:
+        """Return what the message of an upload calls it."""
+        raise NotImplementedError
+
+    def push_to_hub(
+        self,
+        save_directory: str | Path,
+        repository_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        revision: str | None = None,
+    ) -> str:
+        """Save the artifact into a folder and upload that to a repository of the hub, made if need be.
+
+        Returns the address of the commit.
+
+        Raises:
+            RequestError: if the hub refuses, or cannot be reached.
+        """
+        folder = self.save_pretrained(save_directory, overwrite=True)
+        message = f"Upload {self._title()}"
+        return _upload(folder, repository_id, message, private=private, token=token, revision=revision)
 
 
 def save(compiled: CompiledModel, source: Path, target: Path, *, overwrite: bool, anew: bool) -> None:
@@ -29,14 +62,23 @@ def save(compiled: CompiledModel, source: Path, target: Path, *, overwrite: bool
             f"{source} was exported by optimum-neuron and can only be read.",
             "Copy the folder, or export anew.",
         )
-    manifest = Manifest.read(source)
-    manifest.require_intact(source)
     with publication(target, overwrite) as folder:
-        signature = () if anew or not (source / SIGNATURE).is_file() else (SIGNATURE,)
-        for name in (*manifest.files, MANIFEST_NAME, *signature):
-            shutil.copyfile(source / name, folder / name)
+        copy_artifact(source, folder)
         if anew:
+            (folder / SIGNATURE).unlink(missing_ok=True)
             _write_graphs(compiled, folder)
+
+
+def copy_artifact(source: Path, target: Path) -> None:
+    """Copy the files of an artifact, or of a whole pipeline, with its signature, and nothing else.
+
+    Raises:
+        RequestError: if there is none, or one that this version cannot read.
+        VerificationError: if a file was altered.
+    """
+    for name in (*intact_files(source), MANIFEST_NAME, *signature_in(source)):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target / name)
 
 
 def _write_graphs(compiled: CompiledModel, folder: Path) -> None:
@@ -48,7 +90,7 @@ def _write_graphs(compiled: CompiledModel, folder: Path) -> None:
     manifest.model_copy(update={"files": files}).write(folder)
 
 
-def upload(
+def _upload(
     folder: Path,
     repository_id: str,
     message: str,

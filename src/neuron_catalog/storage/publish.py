@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 from neuron_catalog.errors import RequestError, first_line
+from neuron_catalog.interruption import undone_at_once
 from neuron_catalog.storage.disk import abandoned, exchange, held, make_durable, make_names_durable
 
 GRAPH_OVERHEAD_BYTES = 2_000_000
@@ -57,21 +58,20 @@ def publication(target: Path, overwrite: bool = False, *, durable: bool = True) 
     """
     target = target.absolute()
     require_free(target, overwrite)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        clear_away(target)
-        partial = _beside(target, PARTIAL)
-    except OSError as error:
-        raise _write_error(target, error) from error
-    with held(partial):
+    partial = _beside(target, PARTIAL)
+    with undone_at_once(lambda: shutil.rmtree(partial)):
         try:
-            yield partial
-            partial.chmod(0o777 & ~_umask())
-            if durable:
-                make_durable(partial)
-            _swap(partial, target, overwrite)
-            if durable:
-                make_names_durable(target.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            clear_away(target)
+            partial.mkdir(mode=0o700)
+            with held(partial):
+                yield partial
+                partial.chmod(0o777 & ~_umask())
+                if durable:
+                    make_durable(partial)
+                _swap(partial, target, overwrite)
+                if durable:
+                    make_names_durable(target.parent)
         except OSError as error:
             raise _write_error(target, error) from error
         finally:
@@ -109,7 +109,8 @@ def require_space(file: Path, weights_bytes: int) -> None:
 
 
 def _beside(target: Path, what: str) -> Path:
-    return Path(tempfile.mkdtemp(prefix=f".{target.name}.{what}-", dir=target.parent))
+    """Return a path that nothing has."""
+    return target.with_name(f".{target.name}.{what}-{token_hex(8)}")
 
 
 def _swap(partial: Path, target: Path, overwrite: bool) -> None:
@@ -124,7 +125,7 @@ def _swap(partial: Path, target: Path, overwrite: bool) -> None:
 
 def _swap_in_two_steps(partial: Path, target: Path) -> None:
     old = _beside(target, REPLACED)
-    with held(old):
+    with held(target):  # whatever its name is
         target.rename(old)
         try:
             partial.rename(target)

@@ -22,6 +22,7 @@ from transformers import CLIPConfig, CLIPImageProcessor
 import neuron_catalog
 from neuron_catalog import RequestError, UsageError
 from neuron_catalog.models.components import TinyComponentSource
+from neuron_catalog.signing import SIGNATURE
 
 pytestmark = pytest.mark.filterwarnings(COPY)
 
@@ -121,6 +122,13 @@ def test_an_artifact_is_saved_byte_for_byte_and_loaded_again(ours, tmp_path):
         ours.save_pretrained(folder)
     loaded.save_pretrained(folder, overwrite=True)  # onto itself
     assert content(folder) == content(ours.folder)
+
+
+def test_the_signature_of_a_pipeline_is_saved_with_it(ours, tmp_path):
+    folder = ours.save_pretrained(tmp_path / "signed")
+    (folder / SIGNATURE).write_text("a signature")
+    loaded = quiet(neuron_catalog.NeuronStableDiffusionPipeline.from_pretrained(str(folder)))
+    assert content(loaded.save_pretrained(tmp_path / "saved")) == content(folder)
 
 
 def content(folder):

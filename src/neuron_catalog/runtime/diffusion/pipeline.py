@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Self, cast
@@ -13,7 +12,6 @@ from neuron_catalog.composition import Composition
 from neuron_catalog.errors import RequestError
 from neuron_catalog.exporting.pipeline import export_resolved_pipeline
 from neuron_catalog.exporting.pipeline_request import resolve_pipeline
-from neuron_catalog.manifest import MANIFEST_NAME
 from neuron_catalog.models.assembly import assembled
 from neuron_catalog.models.sources import HubAccess
 from neuron_catalog.runtime.arguments import require_none
@@ -23,11 +21,11 @@ from neuron_catalog.runtime.diffusion.requests import Exported
 from neuron_catalog.runtime.diffusion.shells import require_here, shells_of
 from neuron_catalog.runtime.folder import artifact_folder
 from neuron_catalog.runtime.model import Scratch
-from neuron_catalog.runtime.saving import upload
+from neuron_catalog.runtime.saving import Saved, copy_artifact
 from neuron_catalog.storage.publish import publication
 
 
-class NeuronPipeline:
+class NeuronPipeline(Saved):
     """An exported pipeline in place of one of diffusers.
 
     All code is that of diffusers but for its modules, which are compiled graphs: schedulers, guidance,
@@ -180,32 +178,12 @@ class NeuronPipeline:
             VerificationError: if a file was altered since it was loaded.
         """
         target = Path(save_directory)
-        self.composition.require_intact(self.folder)
         with publication(target, overwrite) as folder:
-            for name in (*self.composition.all_files(self.folder), MANIFEST_NAME):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self.folder / name, folder / name)
+            copy_artifact(self.folder, folder)
         return target
 
-    def push_to_hub(
-        self,
-        save_directory: str | Path,
-        repository_id: str,
-        *,
-        private: bool | None = None,
-        token: str | None = None,
-        revision: str | None = None,
-    ) -> str:
-        """Save the artifact into a folder and upload that to a repository of the hub, made if need be.
-
-        Returns the address of the commit.
-
-        Raises:
-            RequestError: if the hub refuses, or cannot be reached.
-        """
-        folder = self.save_pretrained(save_directory, overwrite=True)
-        message = f"Upload {self.composition.pipeline}"
-        return upload(folder, repository_id, message, private=private, token=token, revision=revision)
+    def _title(self) -> str:
+        return self.composition.pipeline
 
     @classmethod
     def from_single_file(cls, *args: Any, **kwargs: Any) -> NoReturn:
