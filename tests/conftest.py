@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.cli.main import main
 
+pytest_plugins = ["tests.stores"]
+
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")  # how busy a machine is must decide about no test
 

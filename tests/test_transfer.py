@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.s3 import SECRET, s3, s3_server  # noqa: F401
+from tests.stores import SECRET
 
 from neuron_catalog import NeuronAutoModel
 from neuron_catalog.errors import RequestError, VerificationError
@@ -25,9 +25,9 @@ def home(monkeypatch, tmp_path):
     return tmp_path / "home" / "neuron-catalog" / "artifacts"
 
 
-@pytest.fixture(params=["file", "s3"])
-def url(request, tmp_path):
-    return request.getfixturevalue("s3") if request.param == "s3" else f"file://{tmp_path}/store/esm"
+@pytest.fixture
+def url(store_url):
+    return store_url
 
 
 def content(folder):
@@ -109,7 +109,7 @@ def test_an_address_without_an_artifact_is_told(url):
         NeuronAutoModel.from_pretrained(url)
 
 
-def test_secrets_are_in_no_file_and_in_no_message(artifact, s3, home, run):  # noqa: F811
+def test_secrets_are_in_no_file_and_in_no_message(artifact, s3, home, run):
     told = run("upload", str(artifact), s3), run("upload", str(artifact), "s3://nobodys/esm", "--debug")
     assert [code for code, _, _ in told] == [0, 4]
     assert not any(SECRET in text for _, out, err in told for text in (out, err))
@@ -139,7 +139,7 @@ def test_a_shared_entry_without_a_manifest_makes_no_export_fail(catalog, url, tm
     exported.manifest.require_intact(exported.folder)
 
 
-def test_a_pipeline_goes_there_and_back(tmp_path, run, s3):  # noqa: F811
+def test_a_pipeline_goes_there_and_back(tmp_path, run, s3):
     pytest.importorskip("diffusers")
     assert run("export", "--task", "stable-diffusion", str(tmp_path / "sd"), "--disable_validation")[0] == 0
     upload_artifact(tmp_path / "sd", s3)

@@ -1,19 +1,16 @@
-"""Stores on localhost: a folder, and an S3 server."""
+"""A folder, and a place for it in a store of each kind."""
 
 import shutil
 
 import pytest
-from tests.s3 import s3, s3_server  # noqa: F401
 
 from neuron_catalog.storage.stores import Store
 
 
-@pytest.fixture(params=["file", "s3"])
-def store(request, tmp_path):
+@pytest.fixture
+def store(store_url):
     """Return a store of each kind."""
-    if request.param == "s3":
-        return Store(request.getfixturevalue("s3"))
-    return Store(f"file://{tmp_path / 'store'}")
+    return Store(store_url)
 
 
 @pytest.fixture
