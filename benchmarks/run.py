@@ -38,6 +38,7 @@ def bench_export() -> None:
             out,
             *sizes,
             "--overwrite",
+            "--no_cache",
         ]
         bare = [PYTHON, str(HERE / "bare_pipeline.py"), model, str(Path(folder) / "bare.pt")]
         a, b = compare(ours, bare, runs=9)

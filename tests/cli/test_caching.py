@@ -77,7 +77,7 @@ def test_what_was_altered_is_told_and_removed(run, cache):
 def test_gc_makes_room(run, cache):
     run(*ESM, "one")
     run(*ESM, "two", "--sequence_length", "8")
-    sizes = sorted((cache.used(each), each.bytes) for each in cache.entries())
+    sizes = sorted((used, each.bytes) for used, each in cache.by_use())
     limit = sizes[1][1]
     assert "Removed 1 artifact of 0.1 MB; 1 artifact of 0.1 MB left." in run(
         "cache", "gc", "--max_size", str(limit)

@@ -47,13 +47,13 @@ def register(app: typer.Typer) -> None:
 def ls(as_json: Json = False) -> None:
     """List what is in the compile cache, what was used last first."""
     cache = _cache()
-    entries = sorted(cache.entries(), key=cache.used, reverse=True)
+    found = cache.by_use()
     if as_json:
-        print_json([{**each.model_dump(mode="json"), "used": cache.used(each)} for each in entries])
+        print_json([{**entry.model_dump(mode="json"), "used": used} for used, entry in found])
         return
-    total = sum(entry.bytes for entry in entries)
-    say(f"{_told(len(entries), total)} in {cache.root}.")
-    print_columns([_line(entry, cache.used(entry)) for entry in entries])
+    total = sum(entry.bytes for _, entry in found)
+    say(f"{_told(len(found), total)} in {cache.root}.")
+    print_columns([_line(entry, used) for used, entry in found])
 
 
 def verify(as_json: Json = False) -> None:

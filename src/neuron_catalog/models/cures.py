@@ -13,7 +13,6 @@ from unittest import mock
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import masking_utils
 
 
 class _Context:
@@ -104,6 +103,7 @@ def rounded_shapes(model: nn.Module) -> Iterator[None]:  # noqa: ARG001
 @contextmanager
 def broadcast_masks(model: nn.Module) -> Iterator[None]:  # noqa: ARG001
     """Compute attention masks by broadcasting indices; the tracer does not know `torch.vmap`."""
+    from transformers import masking_utils  # it takes a second to import, for who compiles
 
     def broadcast(mask_function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         def mask(

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -85,7 +87,7 @@ class CompileCache:
     def read(self, digest: str) -> Entry | None:
         """Return the entry of the key with this digest."""
         try:
-            entry = Entry.model_validate_json((self.place(digest) / ENTRY).read_bytes())
+            entry = Entry.model_validate_json(Path(self._entries, digest, ENTRY).read_bytes())
         except (OSError, pydantic.ValidationError):
             return None
         return entry if entry.digest == digest else None
@@ -148,18 +150,22 @@ class CompileCache:
 
     def entries(self) -> Iterator[Entry]:
         """Yield all entries, in no order. What is no entry of this version is passed over."""
-        with suppress(OSError), os.scandir(self.root / ENTRIES) as found:
+        return (entry for _, entry in self._listed())
+
+    def by_use(self) -> list[tuple[float, Entry]]:
+        """Return all entries, what was used last first, each with the time in seconds since the epoch.
+
+        An entry is used when it is made, and whenever it is fetched.
+        """
+        return sorted(self._listed(), key=itemgetter(0), reverse=True)
+
+    def _listed(self) -> Iterator[tuple[float, Entry]]:
+        with suppress(OSError), os.scandir(self._entries) as found:
             for each in found:
                 entry = None if each.name.startswith(".") else self.read(each.name)
-                if entry is not None:
-                    yield entry
-
-    def used(self, entry: Entry) -> float:
-        """Return when an entry was made or fetched last, in seconds since the epoch."""
-        try:
-            return self.place(entry.digest).stat().st_mtime
-        except OSError:
-            return 0.0
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    if entry is not None:
+                        yield each.stat().st_mtime, entry
 
     def key_of(self, entry: Entry) -> Key:
         """Return the key of an entry.
@@ -241,7 +247,12 @@ class CompileCache:
 
     def place(self, digest: str) -> Path:
         """Return the folder of an entry."""
-        return self.root / ENTRIES / digest
+        return Path(self._entries, digest)
+
+    @cached_property
+    def _entries(self) -> str:
+        """The folder of all entries, as text: a list of many joins it with many names."""
+        return str(self.root / ENTRIES)
 
     def _failure(self, digest: str) -> Path:
         return self.root / FAILURES / f"{digest}.json"

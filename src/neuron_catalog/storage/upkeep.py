@@ -60,9 +60,8 @@ def collect(cache: CompileCache, max_bytes: int) -> Removal:
     What killed processes left behind goes too, and so do refusals that count no more.
     """
     _tidy(cache)
-    entries = sorted(cache.entries(), key=cache.used, reverse=True)
     taken, kept, removed = 0, 0, []
-    for entry in entries:
+    for _, entry in cache.by_use():
         if taken + entry.bytes <= max_bytes:
             taken, kept = taken + entry.bytes, kept + 1
         else:

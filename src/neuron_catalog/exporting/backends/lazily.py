@@ -13,7 +13,6 @@ from unittest import mock
 
 import torch
 from torch import Tensor, nn
-from transformers.integrations import moe
 from transformers.utils import import_utils
 
 from neuron_catalog.exporting.backends import decompositions
@@ -46,6 +45,8 @@ def traced_lazily() -> Iterator[None]:
     masks otherwise. Checks of values are left out, as they are under `torch.jit.trace`. Experts see every
     token in one product: the usual way counts the tokens of each, which XLA cannot.
     """
+    from transformers.integrations import moe  # half of what transformers takes to import, for who compiles
+
     with (
         torch.no_grad(),
         mock.patch.object(import_utils, "is_jit_tracing", return_value=True),

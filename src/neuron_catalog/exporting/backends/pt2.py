@@ -22,7 +22,6 @@ from pathlib import Path
 
 from torch import Tensor, nn
 from torch.export import ExportedProgram
-from torch.export.pt2_archive._package import load_pt2, package_pt2
 
 WHOLE = "model"
 """What the program with the weights is called, as `torch.export.save` would call it."""
@@ -46,6 +45,8 @@ def write(programs: Mapping[str, ExportedProgram], path: Path) -> None:
         RuntimeError: if torch cannot put one into words.
         OSError: if it cannot be written.
     """
+    from torch.export.pt2_archive._package import package_pt2  # it takes as long to import as transformers
+
     *others, whole = programs
     packed = {WHOLE: whole, **{f"{WHOLE}_{number}": name for number, name in enumerate(others)}}
     with ExitStack() as stack:
@@ -66,6 +67,8 @@ def read(path: Path) -> dict[str, ExportedProgram]:
         RuntimeError: if torch cannot read it.
         OSError: if there is no such file.
     """
+    from torch.export.pt2_archive._package import load_pt2
+
     _require_plain(path)
     contents = load_pt2(str(path))
     packed: dict[str, str] = json.loads(contents.extra_files[NAMES])
