@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -36,6 +36,15 @@ from neuron_catalog.version import __version__
 NO_PART_OF_A_GRAPH = ("_name_or_path", "transformers_version")
 """What a config says of where and with what it was written."""
 
+OF_RESULTS = ("id2label", "label2id")
+"""What a config says of a graph's results; of the graph it is their number only."""
+
+INLINE = "inline_weights_to_neff"
+"""The argument of a compiler that is false if weights are apart from the graphs."""
+
+OF_WEIGHTS = ("weights", "preprocessing", "labels", "seed", "checked")
+"""Facts of a key in which exports of the same graphs may differ."""
+
 ENVIRONMENT = ("NEURON_CC_FLAGS", "XLA_FLAGS")
 """Variables that the compilers read options from."""
 
@@ -58,7 +67,7 @@ def key_of(resolved: Resolved, validation: bool, preprocessing: Iterable[Path] =
     return Key(
         {
             "plans": [plan.model_dump(mode="json") for plan in resolved.plans],
-            "config": _config(resolved.source.config()),
+            **_config(resolved.source.config()),
             "weights": weights,
             "preprocessing": {path.name: record_file(path).sha256 for path in sorted(preprocessing)},
             "backend": resolved.backend_name,
@@ -112,7 +121,8 @@ def recalled_or_made(
             return manifest, True
         _require_no_failure(cache, key)
         try:
-            manifest = make(replace(resolved, unfinished=cache.unfinished(key.digest)))
+            same = _same_graphs(cache, key, on_step)
+            manifest = make(replace(resolved, unfinished=cache.unfinished(key.digest), same_graphs=same))
         except CompilerStoppedError:
             raise
         except CompileError as error:
@@ -123,6 +133,18 @@ def recalled_or_made(
         cache.keep(key, title_of(resolved), folder, [path.name for path in folder.iterdir()])
         shutil.rmtree(cache.unfinished(key.digest), ignore_errors=True)
     return manifest, False
+
+
+def _same_graphs(cache: CompileCache, key: Key, on_step: OnStep) -> Path | None:
+    """Return an artifact that differs in its weights only, if they are apart from the graphs."""
+    arguments = key.facts["arguments"]
+    if not isinstance(arguments, dict) or arguments.get(INLINE) is not False:
+        return None
+    entry = cache.similar(key, OF_WEIGHTS)
+    if entry is None:
+        return None
+    on_step(f"Taking the graphs of {entry.title.get('source')} from the compile cache, with other weights")
+    return cache.place(entry.digest)
 
 
 def _bring(cache: CompileCache, key: Key, on_step: OnStep) -> None:
@@ -160,9 +182,11 @@ def _require_no_failure(cache: CompileCache, key: Key) -> None:
         )
 
 
-def _config(config: Any) -> JsonValue:
-    """Return what a config says of a graph."""
+def _config(config: Any) -> dict[str, JsonValue]:
+    """Return what a config says of a graph, and apart from that, what it says of the results."""
     told = config.to_dict() if isinstance(config, PretrainedConfig) else dict(config)
-    kept: Mapping[str, Any] = {name: value for name, value in told.items() if name not in NO_PART_OF_A_GRAPH}
-    read: JsonValue = json.loads(json.dumps(kept, default=str, sort_keys=True))
+    labels = {name: told[name] for name in OF_RESULTS if name in told}
+    kept = {name: value for name, value in told.items() if name not in (*NO_PART_OF_A_GRAPH, *OF_RESULTS)}
+    kept["num_labels"] = len(labels.get("id2label") or ())
+    read: dict[str, JsonValue] = json.loads(json.dumps({"config": kept, "labels": labels}, default=str))
     return read

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch import nn
 from neuron_catalog.errors import RequestError
 from neuron_catalog.exporting.backends.protocol import Compilation, Program, Settings
 from neuron_catalog.exporting.request import Resolved
-from neuron_catalog.manifest import Plan, SourceRecord
+from neuron_catalog.manifest import Manifest, Plan, SourceRecord
 from neuron_catalog.models.cures import cured
 from neuron_catalog.models.fills import make_inputs
 from neuron_catalog.models.sources import EagerModel, Source
@@ -41,10 +41,13 @@ class Prepared:
     wrapped: Wrapped
     source: SourceRecord
 
-    def compilation(self, settings: Settings, unfinished: Path | None = None) -> Compilation:
+    def compilation(
+        self, settings: Settings, unfinished: Path | None = None, same_graphs: Path | None = None
+    ) -> Compilation:
         """Return what the backend is given."""
         states = {part.name: part.state_places for part in self.wrapped.parts if part.states}
-        return Compilation(self.wrapped.module, self.wrapped.examples, states, settings, unfinished)
+        module, examples = self.wrapped.module, self.wrapped.examples
+        return Compilation(module, examples, states, settings, unfinished, same_graphs)
 
 
 def prepare(resolved: Resolved, on_step: OnStep) -> Prepared:
@@ -71,10 +74,20 @@ def compile_into(resolved: Resolved, path: Path, on_step: OnStep) -> tuple[Prepa
     prepared = prepare(resolved, on_step)
     on_step(f"Compiling with {resolved.backend_name} on the {resolved.backend.DEVICE}")
     with cured(prepared.model, resolved.plan.cures):
-        program = resolved.backend.compile(prepared.compilation(resolved.settings, resolved.unfinished))
+        same = resolved.same_graphs if _are_the_same(resolved.same_graphs, prepared.plans) else None
+        program = resolved.backend.compile(prepared.compilation(resolved.settings, resolved.unfinished, same))
         require_space(path, prepared.source.weights_bytes)
         resolved.backend.save(program, path)
     return prepared, program
+
+
+def _are_the_same(folder: Path | None, plans: Mapping[str, Plan]) -> bool:
+    """Tell whether compiled graphs serve other weights: the plans are the same, and no value was fixed."""
+    if folder is None:
+        return False
+    manifest = Manifest.read(folder)
+    fixed = any(isinstance(seen, Mapping) and "fixed" in seen for seen in manifest.backend.observed.values())
+    return not fixed and {graph.name: graph.plan for graph in manifest.graphs} == plans
 
 
 def describe_source(source: Source, eager: EagerModel, seed: int) -> SourceRecord:

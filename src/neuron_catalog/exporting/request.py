@@ -112,6 +112,8 @@ class Resolved:
     """What is known to be broken with this backend, in sentences."""
     unfinished: Path | None = None
     """Where compiled graphs are kept until all are."""
+    same_graphs: Path | None = None
+    """An artifact with the same graphs and other weights, which the backend can exchange."""
 
     @property
     def plan(self) -> Plan:

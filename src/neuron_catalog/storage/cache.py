@@ -13,11 +13,11 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -185,6 +185,13 @@ class CompileCache:
         return min(
             self.entries(), key=lambda entry: (len(wanted ^ entry.facts.items()), -entry.made), default=None
         )
+
+    def similar(self, key: Key, but_for: Container[str]) -> Entry | None:
+        """Return a whole entry that differs from a key in nothing but these facts, the newest of several."""
+        wanted = {fact: digest for fact, digest in key.digests.items() if fact not in but_for}
+        found = [entry for entry in self.entries() if wanted.items() <= entry.facts.items()]
+        newest_first = sorted(found, key=attrgetter("made"), reverse=True)
+        return next((entry for entry in newest_first if not self.altered(entry)), None)
 
     def altered(self, entry: Entry) -> tuple[str, ...]:
         """Return a sentence for each file of an entry that is not what was kept."""

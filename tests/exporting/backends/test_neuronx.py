@@ -17,6 +17,7 @@ from neuron_catalog.exporting import backends
 from neuron_catalog.exporting.backends import neuronx
 from neuron_catalog.exporting.backends.neuron_program import KeptGraph
 from neuron_catalog.exporting.backends.torchscript import quiet_jit
+from neuron_catalog.exporting.compiling import silent
 from neuron_catalog.exporting.exporter import export
 from neuron_catalog.exporting.request import ExportRequest
 from neuron_catalog.manifest import Manifest
@@ -31,9 +32,9 @@ SMOKE = ("bert", "esm", "gpt2", "t5", "vit", "efficientnet", "whisper", "clip", 
 """The outputs of a tiny efficientnet are below what a device may differ by."""
 
 
-def made(catalog, out, architecture="bert", task="fill-mask", **more):
+def made(catalog, out, architecture="bert", task="fill-mask", on_step=silent, **more):
     request = ExportRequest(architecture=architecture, task=task, backend="neuronx", out=out, **more)
-    return export(request, catalog)
+    return export(request, catalog, on_step)
 
 
 def statuses(manifest):
@@ -113,6 +114,49 @@ def test_graphs_that_were_compiled_are_kept_until_all_are(sdk, catalog, tmp_path
         "not_run",
         "deviates",
     }
+
+
+APART = {"inline_weights_to_neff": False}
+
+
+def test_graphs_without_weights_are_compiled_once(sdk, catalog, tmp_path, monkeypatch, calls):
+    """Other weights of the same architecture are put into the graphs of the first, and all is checked."""
+    monkeypatch.setenv(PLACE, str(tmp_path / "cache"))
+    steps = []
+    for seed in (0, 5):
+        made(catalog, tmp_path / str(seed), seed=seed, compiler=APART, on_step=steps.append)
+    assert (len(calls("trace")), len(calls("replace_weights"))) == (1, 1)
+    told = "Taking the graphs of tiny bert from the compile cache, with other weights"
+    assert steps.count(told) == 1
+    ids = torch.ones(2, 16, dtype=torch.int64)
+    inputs = {"input_ids": ids, "attention_mask": ids, "token_type_ids": ids * 0}
+    eager, loaded = tiny(catalog, seed=5), NeuronAutoModel.from_pretrained(tmp_path / "5")
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(**inputs).logits, eager(**inputs).logits)
+    assert loaded.manifest.graphs[0].checks
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (APART, {}),
+        ({}, APART),
+        (APART, {**APART, "optlevel": 1}),
+    ],
+)
+def test_graphs_of_other_arguments_are_compiled(sdk, catalog, tmp_path, monkeypatch, calls, first, second):
+    monkeypatch.setenv(PLACE, str(tmp_path / "cache"))
+    made(catalog, tmp_path / "0", compiler=first)
+    made(catalog, tmp_path / "5", seed=5, compiler=second)
+    assert (len(calls("trace")), len(calls("replace_weights"))) == (2, 0)
+
+
+def test_graphs_with_a_fixed_value_are_compiled_for_each_weights(sdk, catalog, tmp_path, monkeypatch, calls):
+    monkeypatch.setenv(PLACE, str(tmp_path / "cache"))
+    monkeypatch.setattr(neuronx.NeuronFunction, "fixed", property(lambda _: {"a.py:1": "aten::item"}))
+    for seed in (0, 5):
+        made(catalog, tmp_path / str(seed), seed=seed, compiler=APART)
+    assert (len(calls("trace")), len(calls("replace_weights"))) == (2, 0)
 
 
 def test_a_graph_that_was_altered_is_compiled_again(tmp_path):

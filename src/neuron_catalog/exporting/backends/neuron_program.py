@@ -124,7 +124,7 @@ class NeuronProgram:
         with ExitStack() as undo:
             undo.callback(self._read_again)
             for script in self.scripts.values():
-                torch_neuronx.replace_weights(script, {f"module.{name}": each for name, each in new.items()})
+                torch_neuronx.replace_weights(script, _inner(new))
             yield
             undo.pop_all()
 
@@ -142,6 +142,21 @@ class NeuronProgram:
             return run
         states = list(self.scripts[record.file].parameters())[: len(record.states)]
         return StatefulGraph(run, states, record.states, issued)
+
+
+def with_weights(file: Path, module: nn.Module) -> Any:
+    """Read a compiled module, and put the weights of another one of the same architecture into it."""
+    import torch_neuronx
+
+    with quiet_jit():
+        script: Any = torch.jit.load(str(file))  # type: ignore[no-untyped-call]
+    torch_neuronx.replace_weights(script, _inner(tensors_of(module)))
+    return script
+
+
+def _inner(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights by the names that they have in what was traced."""
+    return {f"module.{name}": tensor for name, tensor in weights.items()}
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from neuron_catalog.exporting.backends.neuron_program import (
     load_program,
     save_program,
     weight_records,
+    with_weights,
 )
 from neuron_catalog.exporting.backends.protocol import Compilation, Placement, Settings
 from neuron_catalog.exporting.backends.shadows import LazyTrace
@@ -188,10 +189,12 @@ def compile(compilation: Compilation) -> NeuronProgram:
 def _kept_or_traced(
     sdk: Any, compilation: Compilation, name: str, file: str, options: CompilerOptions
 ) -> KeptGraph:
-    """Return a graph that an interrupted run compiled before, or compile it."""
+    """Return a graph that was compiled before, by an interrupted run or with other weights; or compile it."""
     folder = compilation.unfinished
     if folder and (kept := KeptGraph.found(folder, file)):
         return kept
+    if compilation.same_graphs:
+        return KeptGraph(with_weights(compilation.same_graphs / file, compilation.module), {})
     function = NeuronFunction(compilation.module, name, [compilation.examples[name]])
     script = _traced(sdk, compilation, function, options)
     made = KeptGraph(script, dict(function.fixed))

@@ -62,6 +62,8 @@ class Compilation:
     settings: Settings = Settings()
     unfinished: Path | None = None
     """A folder where each graph is kept that took long to compile, for when a later one ends the process."""
+    same_graphs: Path | None = None
+    """A folder with these graphs, compiled with other weights that are apart from them."""
 
 
 def require_no_placement(placement: Placement | None) -> None:
