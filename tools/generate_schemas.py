@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from neuron_catalog.schema import components, conditions, documents, tensors
+from neuron_catalog.schema import components, conditions, documents, sweeps, tensors
 from neuron_catalog.schema.kinds import DOCUMENTS, json_schema
 
 SCHEMAS = Path(__file__).resolve().parents[1] / "schemas"
@@ -40,7 +40,7 @@ def describe(schema: dict[str, Any]) -> None:
 def field_docstrings() -> dict[tuple[str, str], str]:
     """Return (class, field) → docstring for all fields of the format."""
     found = {}
-    for module in (conditions, tensors, documents, components):
+    for module in (conditions, tensors, documents, components, sweeps):
         for cls in ast.parse(inspect.getsource(module)).body:
             if not isinstance(cls, ast.ClassDef):
                 continue

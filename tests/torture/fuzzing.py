@@ -287,6 +287,8 @@ def seeds_for(name: str, artifacts: dict[str, bytes]) -> list[bytes]:
         return [artifacts[name]]
     kind = name.removeprefix("YAML: ")
     folders = {kind: folder for folder, kind in KINDS.items()}
+    if kind == "sweep":
+        return [(ROOT / "tests" / "schema" / "every_key" / "sweep.yaml").read_bytes()]
     if kind not in folders:
         return [(ROOT / "catalog" / f"{kind}.yaml").read_bytes()]
     files = sorted((ROOT / "catalog" / folders[kind]).glob("*.yaml"), key=lambda path: path.stat().st_size)

@@ -17,6 +17,7 @@ MODULES = {
     "authoring": ("new", "explain", "outdated"),
     "artifacts": ("verify", "inspect", "sign", "upload", "download"),
     "caching": ("cache",),
+    "sweeping": ("sweep",),
     "doctor": ("doctor",),
 }
 """Module → the commands that its `register` adds, in the order of the help. A test holds both together."""

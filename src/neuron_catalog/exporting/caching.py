@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib import metadata
@@ -120,6 +121,7 @@ def recalled_or_made(
         if manifest := _recalled(cache, key, resolved, folder):
             return manifest, True
         _require_no_failure(cache, key)
+        started = time.monotonic()
         try:
             same = _same_graphs(cache, key, on_step)
             manifest = make(replace(resolved, unfinished=cache.unfinished(key.digest), same_graphs=same))
@@ -130,7 +132,8 @@ def recalled_or_made(
                 cache.keep_failure(key, error)
             raise
         on_step("Keeping it in the compile cache")
-        cache.keep(key, title_of(resolved), folder, [path.name for path in folder.iterdir()])
+        title = {**title_of(resolved), "seconds": round(time.monotonic() - started, 1)}
+        cache.keep(key, title, folder, [path.name for path in folder.iterdir()])
         shutil.rmtree(cache.unfinished(key.digest), ignore_errors=True)
     return manifest, False
 

@@ -42,9 +42,7 @@ def forecast(resolved: Resolved, validation: bool, use_cache: bool = True) -> Fo
     cache = usual_cache() if use_cache else None
     if cache is None:
         return Forecast(why_not="The compile cache is turned off.")
-    with tempfile.TemporaryDirectory() as folder:
-        resolved.source.copy_preprocessing(Path(folder))
-        key = key_of(resolved, validation, Path(folder).iterdir())
+    key = future_key(resolved, validation)
     if key is None:
         return Forecast(why_not=UNTOLD)
     if entry := cache.find(key):
@@ -53,3 +51,14 @@ def forecast(resolved: Resolved, validation: bool, use_cache: bool = True) -> Fo
     if nearest is None:
         return Forecast(key, failure=failure)
     return Forecast(key, failure=failure, nearest=nearest, differences=key.differences(cache.key_of(nearest)))
+
+
+def future_key(resolved: Resolved, validation: bool) -> Key | None:
+    """Return the key that an export would have; None if its weights cannot be told without loading.
+
+    Raises:
+        RequestError: if the checkpoint cannot be read.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        resolved.source.copy_preprocessing(Path(folder))
+        return key_of(resolved, validation, Path(folder).iterdir())

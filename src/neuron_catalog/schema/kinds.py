@@ -1,4 +1,4 @@
-"""The kinds of catalog file: by name, and as JSON Schemas."""
+"""The kinds of YAML file: those of a catalog, and sweeps; by name, and as JSON Schemas."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pydantic import JsonValue
 
 from neuron_catalog.schema.components import Component, Pipeline
 from neuron_catalog.schema.documents import Architecture, Family, NormalizedConfigsFile, TasksFile
+from neuron_catalog.schema.sweeps import Sweep
 from neuron_catalog.schema.words import Strict
 
 DOCUMENTS: dict[str, type[Strict]] = {
@@ -15,6 +16,7 @@ DOCUMENTS: dict[str, type[Strict]] = {
     "pipeline": Pipeline,
     "tasks": TasksFile,
     "normalized_configs": NormalizedConfigsFile,
+    "sweep": Sweep,
 }
 """Kind of file → its model. The schema of each kind is `schemas/<kind>.schema.json`."""
 

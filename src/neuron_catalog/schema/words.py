@@ -14,6 +14,7 @@ OUTPUT_NAME = r"^[a-z][a-z0-9_]*(\.[a-z0-9][a-z0-9_]*)*$"
 INPUT_NAME = r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$"
 DOTTED_PATH = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
 CLASS_NAME = r"^[A-Z][A-Za-z0-9_]*$"
+BYTES = r"^[1-9][0-9]*[KMGT]$"
 
 SPELLINGS = {
     LOWER_DASHED: "lower-case words joined by dashes, such as fill-mask",
@@ -24,6 +25,7 @@ SPELLINGS = {
     OUTPUT_NAME: "a lower-case name, such as logits or text_model_output.last_hidden_state",
     DOTTED_PATH: "a path in the config, such as text_config.hidden_size",
     CLASS_NAME: "a class name, such as AutoModel",
+    BYTES: "a number with K, M, G or T, such as 8G",
 }
 """Pattern → what to write, for messages."""
 

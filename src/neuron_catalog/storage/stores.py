@@ -7,11 +7,13 @@ there is nothing, whatever else lies there.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from secrets import token_hex
 from urllib.parse import urlsplit
 
 import fsspec
@@ -100,6 +102,41 @@ class Store:
                 return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in fs.ls(root, detail=False))
             except FileNotFoundError:
                 return []
+
+    def read_all(self) -> dict[str, bytes]:
+        """Return what all files of this folder hold, by their names; for small ones.
+
+        Raises:
+            RequestError: if the store cannot be reached, or refuses.
+        """
+        fs, root = self._opened
+        with self._told("read"):
+            fs.invalidate_cache()
+            try:
+                if isinstance(fs, LocalFileSystem):  # ten times faster by oneself
+                    with os.scandir(root) as there:
+                        return {each.name: Path(each.path).read_bytes() for each in there if each.is_file()}
+                paths = [each["name"] for each in fs.ls(root, detail=True) if each["type"] == "file"]
+            except FileNotFoundError:
+                return {}
+            found = fs.cat(paths, on_error="omit") if paths else {}
+        return {path.rsplit("/", 1)[-1]: content for path, content in found.items()}
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file: whole, or not at all.
+
+        Raises:
+            RequestError: if the store cannot be reached, or refuses.
+        """
+        fs, path = self._opened[0], self.path(name)
+        with self._told("written"):
+            if not isinstance(fs, LocalFileSystem):
+                fs.pipe_file(path, content)
+                return
+            beside = Path(f"{path}.{token_hex(4)}{PART}")
+            beside.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_bytes(content)
+            beside.replace(path)
 
     def upload(self, folder: Path, names: Iterable[str], describing: str) -> None:
         """Write files of a folder, and the one that describes them last.

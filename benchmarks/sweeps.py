@@ -1,0 +1,141 @@
+"""What a sweep costs beyond its exports: `python benchmarks/sweeps.py [overhead] [plan] [status]`.
+
+- overhead: seconds of a job in a sweep of one process, against an export in one warm process; and the
+  throughput of two processes;
+- plan: planning 10,000 jobs: time and memory;
+- status: of a sweep of 10,000 jobs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+from side_by_side import measure, spread
+
+from neuron_catalog.schema.sweeps import Limits
+from neuron_catalog.sweeping.destination import Destination, SweepRecord
+from neuron_catalog.sweeping.jobs import Job, Outcome
+
+PYTHON = sys.executable
+COMMAND = str(Path(PYTHON).with_name("neuron-catalog"))
+JOBS = 40
+"""Jobs of a sweep whose overhead is measured; each takes half a second."""
+MANY = 10_000
+ROUNDS = 3
+
+WARM = """
+import json, sys, time
+import torch
+from neuron_catalog.sweeping.planning import read_plan
+from neuron_catalog.catalog.index import load_catalog
+from neuron_catalog.exporting.exporter import export
+from neuron_catalog.sweeping.work import request_of
+from pathlib import Path
+torch.set_num_threads(int(sys.argv[2]))
+catalog = load_catalog()
+jobs = read_plan(Path(sys.argv[1]), catalog).jobs
+export(request_of(jobs[0], Path(sys.argv[1]).parent / "warm" / "first"), catalog)
+started = time.perf_counter()
+for number, job in enumerate(jobs):
+    export(request_of(job, Path(sys.argv[1]).parent / "warm" / str(number)), catalog)
+print(json.dumps(time.perf_counter() - started))
+"""
+
+
+def bench_overhead(folder: Path) -> None:
+    """Time the same jobs as exports of one warm process, as a sweep of one process, and of two."""
+    os.environ["NEURON_CATALOG_CACHE"] = ""  # every job compiles
+    warm, one, two = [], [], []
+    for round_ in range(ROUNDS):
+        place = folder / str(round_)
+        place.mkdir()
+        path = _sweep(place, {"batch_size": [*range(1, JOBS // 4 + 1)], "sequence_length": [8, 12, 16, 24]})
+        told = subprocess.run(
+            [PYTHON, "-c", WARM, str(path), "1"], check=True, capture_output=True, text=True
+        )
+        warm.append(json.loads(told.stdout) / JOBS)
+        one.append(_seconds_of_each(path, 1))
+        two.append(_seconds_of_each(path, 2))
+    overhead = [b / a - 1 for a, b in zip(warm, one, strict=True)]
+    gain = [a / b for a, b in zip(one, two, strict=True)]
+    print(f"seconds of an export in a warm process (min / median / max of {ROUNDS}): {spread(warm)}")
+    print(f"  of a job, one process: {spread(one)}; two processes: {spread(two)}")
+    print(f"  overhead of a job: {spread(overhead)}, target <= 0.05: {statistics.median(overhead):.3f}")
+    print(f"  throughput of two over one: {spread(gain, 2)}, target >= 1.7: {statistics.median(gain):.2f}")
+
+
+def _sweep(folder: Path, axes: dict[str, list[int]]) -> Path:
+    said = {
+        "models": ["bert"],
+        "tasks": ["fill-mask"],
+        "axes": axes,
+        "backends": ["torchscript"],
+        "destination": "out",
+    }
+    path = folder / "sweep.yaml"
+    path.write_text(yaml.safe_dump(said))
+    return path
+
+
+def _seconds_of_each(path: Path, workers: int) -> float:
+    """Run a sweep; return the seconds from its first outcome to its last, for each that came after the first.
+
+    What came before is the start of Python and of torch in each process.
+    """
+    command = [COMMAND, "sweep", "run", str(path), "--jobs", str(workers), "--json"]
+    told = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        for _ in running.stdout:
+            told.append(time.perf_counter())
+    shutil.rmtree(path.parent / "out")
+    first = told[workers - 1]  # all processes are warm
+    return (told[-1] - first) / (len(told) - workers)
+
+
+def bench_plan(folder: Path) -> None:
+    """Plan 10,000 jobs."""
+    path = _sweep(folder, {"batch_size": [*range(1, 101)], "sequence_length": [*range(1, 101)]})
+    samples = [measure([COMMAND, "sweep", "plan", str(path)]) for _ in range(ROUNDS)]
+    print(f"plan of {MANY} jobs: {spread([each.seconds for each in samples], 2)} s, target <= 5")
+    print(f"  {spread([each.mebibytes for each in samples], 0)} MiB, target <= 500")
+
+
+def bench_status(folder: Path) -> None:
+    """Look at a sweep of 10,000 jobs that are all done."""
+    jobs = tuple(
+        Job(
+            name=f"bert.{number}",
+            architecture="bert",
+            model=None,
+            task="fill-mask",
+            axes={"batch_size": number},
+            backend="torchscript",
+        )
+        for number in range(MANY)
+    )
+    place = folder / "out"
+    Destination(str(place)).begin(SweepRecord(jobs=jobs, limits=Limits()))
+    (place / "outcomes").mkdir()
+    for job in jobs:
+        outcome = Outcome(job=job, state="done", seconds=1, megabytes=300, where="here:1")
+        (place / "outcomes" / f"{job.name}.json").write_text(outcome.model_dump_json())
+    samples = [measure([COMMAND, "sweep", "status", str(place)]) for _ in range(ROUNDS)]
+    print(f"status of {MANY} jobs: {spread([each.seconds for each in samples], 2)} s, target <= 1")
+
+
+BENCHMARKS = {"overhead": bench_overhead, "plan": bench_plan, "status": bench_status}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or BENCHMARKS:
+        with tempfile.TemporaryDirectory() as place:
+            BENCHMARKS[name](Path(place))

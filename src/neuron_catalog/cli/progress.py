@@ -1,0 +1,104 @@
+"""How far a sweep is: a live line on a terminal, a line for each job elsewhere, or a JSON object for each."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from neuron_catalog.cli.printing import say
+
+if TYPE_CHECKING:
+    from neuron_catalog.sweeping.jobs import Outcome
+
+WORDS = {"done": "done", "cached": "from the cache", "failed": "FAILED"}
+
+
+@dataclass
+class Progress:
+    """What is known of a sweep while it runs."""
+
+    total: int
+    workers: int
+    as_json: bool = False
+    live: Any = None
+    """A `rich.live.Live`, on a terminal."""
+    states: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    """Of the jobs that were done since it began."""
+    count: int = 0
+
+    def tell(self, outcome: Outcome) -> None:
+        """Take an outcome in, and show it."""
+        self.states[outcome.state] += 1
+        self.seconds += outcome.seconds
+        self.count += 1
+        if self.as_json:
+            typer.echo(json.dumps({"event": outcome.state, **outcome.model_dump(mode="json")}))
+            return
+        told = f"{outcome.job.name}: {WORDS[outcome.state]}, {outcome.seconds:.1f} s"
+        if outcome.state == "failed":
+            told = f"{told}. {outcome.cause} {outcome.remedy}".rstrip()
+        if self.live is None:
+            say(f"[{self.states.total()}/{self.total}] {told}")
+            return
+        if outcome.state == "failed":
+            self.live.console.print(told, markup=False, highlight=False)
+        self.show()
+
+    def show(self) -> None:
+        """Draw the live line again."""
+        if self.live is not None:
+            from rich.text import Text
+
+            self.live.update(Text(self.line()))
+
+    def line(self) -> str:
+        """Return the state of everything in one line."""
+        left = self.total - self.states.total()
+        running = min(self.workers, left)
+        told = summary(self.total, self.states, running)
+        if not self.count or not left:
+            return told
+        return f"{told}, about {spoken(self.seconds / self.count * left / self.workers)} left"
+
+
+@contextmanager
+def progress_of(total: int, before: Sequence[Outcome], workers: int, as_json: bool) -> Iterator[Progress]:
+    """Show the progress of a sweep while the block runs, and tell what came of it."""
+    progress = Progress(total, workers, as_json, states=Counter(each.state for each in before))
+    started = time.monotonic()
+    with _live(as_json) as progress.live:
+        progress.show()
+        yield progress
+    if not as_json:
+        say(f"{summary(total, progress.states)} in {spoken(time.monotonic() - started)}.")
+
+
+def _live(as_json: bool) -> Any:
+    if as_json or not sys.stdout.isatty():
+        return nullcontext()
+    from rich.live import Live
+
+    return Live(transient=True, refresh_per_second=4)
+
+
+def summary(total: int, states: Mapping[str, int], running: int = 0) -> str:
+    """Return how many jobs are in which state."""
+    waiting = total - sum(states.values()) - running
+    parts = [f"{states.get(state, 0)} {word.lower()}" for state, word in WORDS.items()]
+    parts += [f"{count} {word}" for count, word in ((running, "running"), (waiting, "not done yet")) if count]
+    return f"{total} jobs: {', '.join(parts)}"
+
+
+def spoken(seconds: float) -> str:
+    """Return a time in minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
