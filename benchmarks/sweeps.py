@@ -30,7 +30,7 @@ COMMAND = str(Path(PYTHON).with_name("neuron-catalog"))
 JOBS = 40
 """Jobs of a sweep whose overhead is measured; each takes half a second."""
 MANY = 10_000
-ROUNDS = 3
+ROUNDS = 5
 
 WARM = """
 import json, sys, time
@@ -60,7 +60,7 @@ def bench_overhead(folder: Path) -> None:
         place.mkdir()
         path = _sweep(place, {"batch_size": [*range(1, JOBS // 4 + 1)], "sequence_length": [8, 12, 16, 24]})
         told = subprocess.run(
-            [PYTHON, "-c", WARM, str(path), "1"], check=True, capture_output=True, text=True
+            [PYTHON, "-c", WARM, str(path), str(os.cpu_count())], check=True, capture_output=True, text=True
         )
         warm.append(json.loads(told.stdout) / JOBS)
         one.append(_seconds_of_each(path, 1))

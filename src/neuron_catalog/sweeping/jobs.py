@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,8 @@ from neuron_catalog.parts import Record
 
 LONGEST_NAME = 200
 """Characters. A file system takes 255 bytes, and beside the folder of a job others are made for a while."""
+
+NO_PART_OF_A_NAME = re.compile(r"[^\w.-]", re.ASCII)
 
 State = Literal["done", "cached", "failed"]
 
@@ -80,12 +83,14 @@ def name_of(
 
     `tell_apart` adds a digest of the model, for two folders that end alike.
     """
-    plain = Path(model).name if Path(model).is_absolute() or model.startswith(".") else model
-    short = "".join(sign if sign.isalnum() or sign in "-_." else "--" for sign in plain).strip(".-")
+    plain = Path(model).name if model.startswith((".", "/")) else model
+    short = NO_PART_OF_A_NAME.sub("--", plain).strip(".-")
     sizes = [f"{axis}_{'+'.join(map(str, _all(size)))}" for axis, size in axes.items()]
+    name = ".".join((short, task, backend, *sizes))
+    if len(name) <= LONGEST_NAME and not tell_apart:
+        return name
     digest = hashlib.sha256(f"{model}\0{task}\0{backend}\0{sizes}".encode()).hexdigest()[:8]
-    name = ".".join(filter(None, (short, task, backend, *sizes, digest if tell_apart else "")))
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 9]}.{digest}"
+    return f"{name[: LONGEST_NAME - 9]}.{digest}"
 
 
 def _all(size: int | tuple[int, ...]) -> tuple[int, ...]:

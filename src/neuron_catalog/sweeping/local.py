@@ -81,8 +81,12 @@ def run(
                 waiting.appendleft((each.job, each.attempt + 1))
             else:
                 yield _outcome(first, each, bounds)
-    finally:
+    except BaseException:
         pool.stop()  # type: ignore[no-untyped-call]
+        raise
+    else:
+        pool.close()  # type: ignore[no-untyped-call]
+    finally:
         pool.join()
 
 
@@ -136,6 +140,7 @@ def _begin(workers: int, memory_bytes: int | None) -> None:
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     """Let a SIGTERM unwind, so that a compiler that was started ends, too."""
     del frame
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough; another would disturb the unwinding
     raise SystemExit(128 + number)
 
 
