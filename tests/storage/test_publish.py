@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,15 @@ def test_what_is_young_is_left_alone(tmp_path):
     young.mkdir()
     publish.clear_away(tmp_path / "out")
     assert young.exists()
+
+
+def test_what_is_from_the_future_is_not_young(tmp_path):
+    """A clock was wrong when a killed process made it."""
+    old = tmp_path / ".out.partial-x"
+    old.mkdir()
+    os.utime(old, (time.time() + 10**6,) * 2)
+    publish.clear_away(tmp_path / "out")
+    assert not old.exists()
 
 
 def test_what_made_room_comes_back_after_a_kill(tmp_path):

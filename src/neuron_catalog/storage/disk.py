@@ -42,7 +42,8 @@ def abandoned(folders: Iterable[Path]) -> Iterator[Path]:
     """Yield the folders whose holder is gone; nobody else can take one while the caller looks at it."""
     for folder in folders:
         with suppress(OSError), _opened(folder) as descriptor:
-            if time.time() - os.fstat(descriptor).st_mtime > YOUNG_SECONDS and _take(descriptor):
+            age = abs(time.time() - os.fstat(descriptor).st_mtime)  # a clock may have been set back
+            if age > YOUNG_SECONDS and _take(descriptor):
                 yield folder
 
 
