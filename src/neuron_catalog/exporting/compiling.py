@@ -85,7 +85,10 @@ def _are_the_same(folder: Path | None, plans: Mapping[str, Plan]) -> bool:
     """Tell whether compiled graphs serve other weights: the plans are the same, and no value was fixed."""
     if folder is None:
         return False
-    manifest = Manifest.read(folder)
+    try:
+        manifest = Manifest.read(folder)
+    except RequestError:  # another process has emptied the cache
+        return False
     fixed = any(isinstance(seen, Mapping) and "fixed" in seen for seen in manifest.backend.observed.values())
     return not fixed and {graph.name: graph.plan for graph in manifest.graphs} == plans
 

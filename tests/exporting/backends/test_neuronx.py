@@ -13,7 +13,7 @@ import torch
 import neuron_catalog
 from neuron_catalog.catalog.index import load_catalog
 from neuron_catalog.errors import CompileError, RequestError, VerificationError
-from neuron_catalog.exporting import backends
+from neuron_catalog.exporting import backends, caching
 from neuron_catalog.exporting.backends import neuronx
 from neuron_catalog.exporting.backends.neuron_program import KeptGraph
 from neuron_catalog.exporting.backends.torchscript import quiet_jit
@@ -148,6 +148,19 @@ def test_graphs_of_other_arguments_are_compiled(sdk, catalog, tmp_path, monkeypa
     monkeypatch.setenv(PLACE, str(tmp_path / "cache"))
     made(catalog, tmp_path / "0", compiler=first)
     made(catalog, tmp_path / "5", seed=5, compiler=second)
+    assert (len(calls("trace")), len(calls("replace_weights"))) == (2, 0)
+
+
+@pytest.mark.parametrize("gone", ["model.neuron", "neuron_catalog.json"])
+def test_graphs_that_are_gone_when_they_are_wanted_are_compiled(
+    gone, sdk, catalog, tmp_path, monkeypatch, calls
+):
+    """Another process may empty the cache at any time."""
+    monkeypatch.setenv(PLACE, str(tmp_path / "cache"))
+    made(catalog, tmp_path / "0", compiler=APART)
+    (tmp_path / "0" / gone).unlink()
+    monkeypatch.setattr(caching, "_same_graphs", lambda *_: tmp_path / "0")
+    made(catalog, tmp_path / "5", seed=5, compiler=APART)
     assert (len(calls("trace")), len(calls("replace_weights"))) == (2, 0)
 
 

@@ -145,11 +145,17 @@ class NeuronProgram:
 
 
 def with_weights(file: Path, module: nn.Module) -> Any:
-    """Read a compiled module, and put the weights of another one of the same architecture into it."""
+    """Read a compiled module, and put the weights of another one of the same architecture into it.
+
+    Return nothing if it is not there any more.
+    """
     import torch_neuronx
 
-    with quiet_jit():
-        script: Any = torch.jit.load(str(file))  # type: ignore[no-untyped-call]
+    try:
+        with quiet_jit():
+            script: Any = torch.jit.load(str(file))  # type: ignore[no-untyped-call]
+    except (OSError, RuntimeError, ValueError):
+        return None
     torch_neuronx.replace_weights(script, _inner(tensors_of(module)))
     return script
 

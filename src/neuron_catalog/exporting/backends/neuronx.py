@@ -193,8 +193,9 @@ def _kept_or_traced(
     folder = compilation.unfinished
     if folder and (kept := KeptGraph.found(folder, file)):
         return kept
-    if compilation.same_graphs:
-        return KeptGraph(with_weights(compilation.same_graphs / file, compilation.module), {})
+    same = compilation.same_graphs
+    if same and (script := with_weights(same / file, compilation.module)) is not None:
+        return KeptGraph(script, {})
     function = NeuronFunction(compilation.module, name, [compilation.examples[name]])
     script = _traced(sdk, compilation, function, options)
     made = KeptGraph(script, dict(function.fixed))
