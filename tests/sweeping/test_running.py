@@ -183,4 +183,4 @@ def test_artifacts_go_to_a_store(run, sweep, s3):
     assert run("sweep", "run", str(sweep(destination=s3)), "--jobs", "1")[0] == 0
     (outcome,) = Destination(s3).outcomes().values()
     assert outcome.state == "done"
-    assert run("sweep", "status", s3)[1].startswith("1 jobs: 1 done")
+    assert run("sweep", "status", s3)[1].startswith("1 job: 1 done")

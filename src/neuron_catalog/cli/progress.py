@@ -95,7 +95,12 @@ def summary(total: int, states: Mapping[str, int], running: int = 0) -> str:
     waiting = total - sum(states.values()) - running
     parts = [f"{states.get(state, 0)} {word.lower()}" for state, word in WORDS.items()]
     parts += [f"{count} {word}" for count, word in ((running, "running"), (waiting, "not done yet")) if count]
-    return f"{total} jobs: {', '.join(parts)}"
+    return f"{counted(total, 'job')}: {', '.join(parts)}"
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number with its noun."""
+    return f"{number} {word}{'s' * (number != 1)}"
 
 
 def spoken(seconds: float) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from neuron_catalog.cli.context import Json, catalog_of, print_columns, print_json
 from neuron_catalog.cli.printing import say
-from neuron_catalog.cli.progress import progress_of, spoken, summary
+from neuron_catalog.cli.progress import counted, progress_of, spoken, summary
 from neuron_catalog.errors import UsageError
 
 if TYPE_CHECKING:
@@ -170,16 +170,12 @@ def exit_code(failed: int) -> int:
 
 
 def _about(planned: Planned, ahead: Outlook) -> str:
-    told = [_count(len(planned.jobs), "job"), f"{len(ahead.cached)} in the compile cache"]
+    told = [counted(len(planned.jobs), "job"), f"{len(ahead.cached)} in the compile cache"]
     if ahead.not_asked:
         told.append(f"{ahead.not_asked} not looked up")
     if planned.excluded:
         told.append(f"{planned.excluded} left out by exclude")
     told.append(f"about {spoken(ahead.seconds)} of one process")
     if ahead.unknown:
-        told.append(f"beside {_count(ahead.unknown, 'job')} of which nothing is known")
+        told.append(f"beside {counted(ahead.unknown, 'job')} of which nothing is known")
     return ", ".join(told)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'s' * (number != 1)}"
