@@ -75,12 +75,13 @@ class Finding:
 
 
 class CatalogError(NeuronCatalogError):
-    """The catalog itself is wrong. `findings` lists everything found, in file order."""
+    """The catalog, or another YAML file, is wrong. `findings` lists everything found, in file order."""
 
     exit_code = 3
 
-    def __init__(self, findings: Sequence[Finding]) -> None:
+    def __init__(self, findings: Sequence[Finding], subject: str = "the catalog") -> None:
         self.findings = tuple(sorted(findings))
+        self.subject = subject
         super().__init__("\n".join(str(finding) for finding in self.findings))
 
 

@@ -157,6 +157,19 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(sweep, tmp_path, run):
     assert len(Destination(str(tmp_path / "out")).outcomes()) == 3
 
 
+@pytest.mark.parametrize("command", ["run", "resume"])
+def test_an_unknown_engine_is_refused_before_anything_is_written(command, run, sweep, tmp_path):
+    code, _, err = run("sweep", command, str(sweep()), "--engine", "rey")
+    assert code == 4
+    assert "There is no engine 'rey'; known are: local." in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_wrong_is_called_a_sweep(run, sweep):
+    code, _, err = run("sweep", "plan", str(sweep(models=[])))
+    assert (code, err.splitlines()[-1]) == (3, "Error: the sweep has 1 problem.")
+
+
 def test_another_sweep_is_not_mixed_in(run, sweep, tmp_path):
     run("sweep", "run", str(sweep(models=["./nothing"])))
     code, _, err = run("sweep", "run", str(sweep(axes={"batch_size": 3})))

@@ -78,7 +78,7 @@ def report(error: Exception, line: Sequence[str]) -> int:
         error = RequestError(f"This command needs {error.name}, which is not installed.", "See the README.")
     if isinstance(error, CatalogError):
         count = len(error.findings)
-        cause, remedy = f"the catalog has {count} problem{'s' * (count != 1)}.", ""
+        cause, remedy = f"{error.subject} has {count} problem{'s' * (count != 1)}.", ""
         print(error.cause, file=sys.stderr)
     elif isinstance(error, NeuronCatalogError):
         cause, remedy = error.cause, error.remedy

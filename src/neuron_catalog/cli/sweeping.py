@@ -79,7 +79,9 @@ def run(
 ) -> int:
     """Do all jobs of a sweep. What is done already at its destination is not done again."""
     from neuron_catalog.sweeping.destination import Destination, SweepRecord
+    from neuron_catalog.sweeping.sweeper import require_engine
 
+    require_engine(engine)
     planned = _planned(context, file, yes)
     folders = tuple(map(str, catalog_of(context).folders))
     destination = Destination(planned.place)
@@ -115,7 +117,9 @@ def resume(
 ) -> int:
     """Go on with a sweep that was interrupted."""
     from neuron_catalog.sweeping.destination import Destination
+    from neuron_catalog.sweeping.sweeper import require_engine
 
+    require_engine(engine)
     destination = Destination(place)
     return exit_code(_done(destination, destination.record(), engine, workers, as_json, failed_too=failed))
 

@@ -1,11 +1,14 @@
-"""The files of a checkpoint: which belong to its tokenizer or processor, and which decide about the model."""
+"""The files of a checkpoint: which belong to its tokenizer, decide about the model, or could run code."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from neuron_catalog.digests import record_file
+from neuron_catalog.errors import RequestError
 
 PREPROCESSING_FILES = (
     "tokenizer*",
@@ -38,3 +41,35 @@ def copy_matching(source: Path, patterns: tuple[str, ...], target: Path) -> None
         for file in source.glob(pattern):
             if file.is_file():
                 shutil.copyfile(file, target / file.name)
+
+
+def require_safetensors(folder: Path, allow_pickle: bool) -> None:
+    """Make sure that a folder on this machine has weights, and no pickle is needed to read them.
+
+    Raises:
+        RequestError: naming --allow-pickle if it would help.
+    """
+    if not folder.is_dir() or any(folder.glob("*.safetensors")):
+        return
+    if any(folder.glob("pytorch_model*.bin")):
+        if not allow_pickle:
+            raise RequestError(
+                f"{folder} has pickled weights only, and a pickle can run any code when it is read.",
+                "Convert it to safetensors, or add --allow-pickle if you trust its author.",
+            )
+        return
+    raise RequestError(
+        f"The folder {folder} has no weights (*.safetensors).",
+        "Give a folder written by save_pretrained.",
+    )
+
+
+def code_within(config: Mapping[str, Any], within: str = "") -> str:
+    """Return where a config inside of a config has an `auto_map`: code that transformers may run."""
+    for name, value in config.items():
+        if name == "auto_map" and within:
+            return f"{within}{name}"
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, Mapping) and (found := code_within(inner, f"{within}{name}.")):
+                return found
+    return ""

@@ -18,7 +18,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from neuron_catalog.errors import RequestError
 from neuron_catalog.manifest import Plan
-from neuron_catalog.models.checkpoint_files import PREPROCESSING_FILES, copy_matching
+from neuron_catalog.models.checkpoint_files import PREPROCESSING_FILES, copy_matching, require_safetensors
 from neuron_catalog.models.sources import (
     CheckpointSource,
     EagerModel,
@@ -109,7 +109,7 @@ class SentenceCheckpointSource(CheckpointSource):
     def _require_safetensors_in_each(self, root: Path) -> None:
         first, *others = [root / str(module.get("path", "")) for module in self._modules(root)]
         for folder in (first, *(other for other in others if any(other.glob("*.bin")))):
-            self.require_safetensors(folder)
+            require_safetensors(folder, self.allow_pickle)
 
     def _missing_weights(self, model: Any, arguments: dict[str, Any]) -> tuple[str, ...]:
         """Return what the transformer's checkpoint lacks.

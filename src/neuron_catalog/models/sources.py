@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -28,8 +28,10 @@ from neuron_catalog.errors import RequestError, RequirementError, first_line
 from neuron_catalog.manifest import Plan
 from neuron_catalog.models.checkpoint_files import (
     PREPROCESSING_FILES,
+    code_within,
     copy_matching,
     digests_of_what_decides,
+    require_safetensors,
 )
 
 
@@ -112,7 +114,7 @@ class CheckpointSource(HubAccess):
                 f"The config.json of {self.model} names no model_type.",
                 "Add it: transformers cannot load the model without it either.",
             )
-        if place := _code_within(raw):
+        if place := code_within(raw):
             raise RequestError(
                 f"The config.json of {self.model} names code of its own for a part of the model ({place}).",
                 "Only code for the whole model can be allowed. If transformers has that part, take it out.",
@@ -131,7 +133,7 @@ class CheckpointSource(HubAccess):
             )
 
     def load(self, plan: Plan) -> EagerModel:
-        self.require_safetensors(Path(self.model))
+        require_safetensors(Path(self.model), self.allow_pickle)
         with torch.random.fork_rng(devices=[]), hub_errors(self.model), quiet_transformers():
             torch.manual_seed(self.seed)
             model, loading = model_class(plan).from_pretrained(
@@ -188,37 +190,6 @@ class CheckpointSource(HubAccess):
     @property
     def _from(self) -> dict[str, Any]:
         return {"revision": self.revision or "main", "cache_dir": self.cache_dir, "token": self.token}
-
-    def require_safetensors(self, folder: Path) -> None:
-        """Make sure that a folder on this machine has weights, and no pickle is needed to read them.
-
-        Raises:
-            RequestError: naming --allow-pickle if it would help.
-        """
-        if not folder.is_dir() or any(folder.glob("*.safetensors")):
-            return
-        if any(folder.glob("pytorch_model*.bin")):
-            if not self.allow_pickle:
-                raise RequestError(
-                    f"{folder} has pickled weights only, and a pickle can run any code when it is read.",
-                    "Convert it to safetensors, or add --allow-pickle if you trust its author.",
-                )
-            return
-        raise RequestError(
-            f"The folder {folder} has no weights (*.safetensors).",
-            "Give a folder written by save_pretrained.",
-        )
-
-
-def _code_within(config: Mapping[str, Any], within: str = "") -> str:
-    """Return where a config inside of a config has an `auto_map`: code that transformers may run."""
-    for name, value in config.items():
-        if name == "auto_map" and within:
-            return f"{within}{name}"
-        for inner in value if isinstance(value, list) else [value]:
-            if isinstance(inner, Mapping) and (found := _code_within(inner, f"{within}{name}.")):
-                return found
-    return ""
 
 
 @contextmanager

@@ -60,7 +60,7 @@ class Outcome(Record):
     """Peak of its process in MiB, which may be that of a job before it; None if the process was killed."""
     attempts: int = 1
     where: str
-    """What did it: a machine and a process."""
+    """What did it, a machine and a process; empty if that was killed."""
     artifact_bytes: int = 0
     difference: float | None = None
     """Largest difference from the eager model, as a share of what is allowed; None if it was not measured."""

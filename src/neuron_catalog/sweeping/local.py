@@ -100,7 +100,7 @@ def _outcome(future: Future[Outcome], each: _Running, bounds: Bounds) -> Outcome
     if error is None:
         return future.result()
     seconds = time.monotonic() - each.begun
-    return failed(each.job, _told(error, bounds), seconds, each.attempt, megabytes=None)
+    return failed(each.job, _told(error, bounds), seconds, each.attempt, megabytes=None, where="")
 
 
 def _told(error: BaseException, bounds: Bounds) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.catalog.loader import load
 from neuron_catalog.catalog.source import YamlFile
-from neuron_catalog.errors import NeuronCatalogError, RequestError, nearest
+from neuron_catalog.errors import CatalogError, NeuronCatalogError, RequestError, nearest
 from neuron_catalog.schema.sweeps import Buckets, Exclusion, Sweep
 from neuron_catalog.storage.stores import is_url
 from neuron_catalog.sweeping.jobs import Job, name_of
@@ -66,7 +66,10 @@ def read_plan(path: Path, catalog: Catalog) -> Planned:
         CatalogError: if the file is not as its schema says; every finding is told.
         RequestError: if a backend does not exist or cannot do what is asked of it, or an axis is no model's.
     """
-    entry = load(path, Sweep)
+    try:
+        entry = load(path, Sweep)
+    except CatalogError as error:
+        raise CatalogError(error.findings, "the sweep") from None
     return _Planning(entry.document, entry.source, catalog).planned()
 
 

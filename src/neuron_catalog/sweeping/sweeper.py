@@ -25,18 +25,24 @@ def sweep(
     """Do jobs, and yield their outcomes; each is written down when it is yielded.
 
     Raises:
-        RequestError: if there is no such engine, or an outcome cannot be written.
+        RequestError: if an outcome cannot be written.
     """
-    if engine not in ENGINES:
-        raise RequestError(
-            f"There is no engine {engine!r}; {nearest(engine, ENGINES)}.", "Leave --engine out."
-        )
     for outcome in ENGINES[engine](
         jobs, destination.place, record.catalogs, bounds_of(record.limits), workers
     ):
         if outcome.state == "failed":
             destination.write(outcome)  # whoever did it may have been killed before it could
         yield outcome
+
+
+def require_engine(name: str) -> None:
+    """Make sure that there is an engine of this name.
+
+    Raises:
+        RequestError: if not.
+    """
+    if name not in ENGINES:
+        raise RequestError(f"There is no engine {name!r}; {nearest(name, ENGINES)}.", "Leave --engine out.")
 
 
 def bounds_of(limits: Limits) -> Bounds:
