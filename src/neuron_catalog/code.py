@@ -7,7 +7,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 
-NO_PART_OF_AN_EXPORT = ("authoring", "cli")
+NO_PART_OF_AN_EXPORT = ("authoring", "cli", "sweeping")
 """Rooms whose code decides nothing about what is exported, or how a row ends."""
 
 

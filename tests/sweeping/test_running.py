@@ -5,21 +5,22 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
+from tests.sweeping.waiting import wait_for
 
 from neuron_catalog.sweeping import local
 from neuron_catalog.sweeping.destination import Destination
-from neuron_catalog.sweeping.local import Bounds
+from neuron_catalog.sweeping.engine import Bounds, Order, drive
 
 SIZES = {"batch_size": [1, 2], "sequence_length": 8}
 
 
 def only_outcome(planned, bounds):
     plan = planned()
-    (outcome,) = local.run(plan.jobs, plan.place, (), bounds, 1)
+    with local.LocalEngine(Order(plan.place, bounds=bounds), 1) as engine:
+        (outcome,) = drive(engine, plan.jobs, bounds.retries)
     return outcome
 
 
@@ -81,19 +82,9 @@ def children():
     return [each for each in psutil.Process().children() if "spawn_main" in " ".join(each.cmdline())]
 
 
-def wait_for(what):
-    deadline = time.monotonic() + 60
-    while not (found := what()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("retries", "state", "attempts"), [(1, "done", 2), (0, "failed", 1)])
 def test_a_job_whose_process_was_killed_is_done_again(planned, retries, state, attempts, monkeypatch):
-    plan = planned()
-    outcomes = local.run(plan.jobs, plan.place, (), Bounds(retries=retries), 1)
     scheduled = local.ProcessPool.schedule
     killed = []
 
@@ -106,10 +97,33 @@ def test_a_job_whose_process_was_killed_is_done_again(planned, retries, state, a
         return future
 
     monkeypatch.setattr(local.ProcessPool, "schedule", schedule)
-    (outcome,) = outcomes
+    outcome = only_outcome(planned, Bounds(retries=retries))
     assert (outcome.state, outcome.attempts) == (state, attempts)
     if state == "failed":
         assert outcome.cause == "Its process was ended from outside (SIGKILL)."
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_before_it_has_a_job_is_replaced(planned):
+    plan = planned(axes={"batch_size": [1, 2], "sequence_length": 8})
+    with local.LocalEngine(Order(plan.place), 1) as engine:
+        outcomes = drive(Killing(engine), plan.jobs, retries=1)
+        assert sorted(each.attempts for each in outcomes) == [1, 2]
+
+
+class Killing:
+    """An engine whose process is killed while it starts."""
+
+    def __init__(self, engine):
+        self.engine, self.killed = engine, False
+        self.capacity, self.next_ended = engine.capacity, engine.next_ended
+
+    def start(self, job, attempt):
+        handle = self.engine.start(job, attempt)
+        if not self.killed:
+            self.killed = True
+            wait_for(children)[0].kill()
+        return handle
 
 
 @pytest.mark.slow
@@ -161,7 +175,7 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(sweep, tmp_path, run):
 def test_an_unknown_engine_is_refused_before_anything_is_written(command, run, sweep, tmp_path):
     code, _, err = run("sweep", command, str(sweep()), "--engine", "rey")
     assert code == 4
-    assert "There is no engine 'rey'; known are: local." in err
+    assert "There is no engine 'rey'; did you mean ray?\n" in err
     assert not (tmp_path / "out").exists()
 
 

@@ -9,11 +9,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
-
-from neuron_catalog.cli.printing import say
 
 if TYPE_CHECKING:
     from neuron_catalog.sweeping.jobs import Outcome
@@ -34,6 +32,7 @@ class Progress:
     seconds: float = 0.0
     """Of the jobs that were done since it began."""
     count: int = 0
+    out: TextIO = field(default_factory=lambda: sys.stdout)
 
     def tell(self, outcome: Outcome) -> None:
         """Take an outcome in, and show it."""
@@ -41,17 +40,21 @@ class Progress:
         self.seconds += outcome.seconds
         self.count += 1
         if self.as_json:
-            typer.echo(json.dumps({"event": outcome.state, **outcome.model_dump(mode="json")}))
+            self.print(json.dumps({"event": outcome.state, **outcome.model_dump(mode="json")}))
             return
         told = f"{outcome.job.name}: {WORDS[outcome.state]}, {outcome.seconds:.1f} s"
         if outcome.state == "failed":
             told = f"{told}. {outcome.cause} {outcome.remedy}".rstrip()
         if self.live is None:
-            say(f"[{self.states.total()}/{self.total}] {told}")
+            self.print(f"[{self.states.total()}/{self.total}] {told}")
             return
         if outcome.state == "failed":
             self.live.console.print(told, markup=False, highlight=False)
         self.show()
+
+    def print(self, line: str) -> None:
+        """Print one line."""
+        typer.echo(line, file=self.out)
 
     def show(self) -> None:
         """Draw the live line again."""
@@ -71,23 +74,27 @@ class Progress:
 
 
 @contextmanager
-def progress_of(total: int, before: Sequence[Outcome], workers: int, as_json: bool) -> Iterator[Progress]:
+def progress_of(
+    total: int, before: Sequence[Outcome], workers: int, as_json: bool, out: TextIO | None = None
+) -> Iterator[Progress]:
     """Show the progress of a sweep while the block runs, and tell what came of it."""
-    progress = Progress(total, workers, as_json, states=Counter(each.state for each in before))
+    states: Counter[str] = Counter(each.state for each in before)
+    progress = Progress(total, workers, as_json, states=states, out=out or sys.stdout)
     started = time.monotonic()
-    with _live(as_json) as progress.live:
+    with _live(progress) as progress.live:
         progress.show()
         yield progress
     if not as_json:
-        say(f"{summary(total, progress.states)} in {spoken(time.monotonic() - started)}.")
+        progress.print(f"{summary(total, progress.states)} in {spoken(time.monotonic() - started)}.")
 
 
-def _live(as_json: bool) -> Any:
-    if as_json or not sys.stdout.isatty():
+def _live(progress: Progress) -> Any:
+    if progress.as_json or not progress.out.isatty():
         return nullcontext()
+    from rich.console import Console
     from rich.live import Live
 
-    return Live(transient=True, refresh_per_second=4)
+    return Live(console=Console(file=progress.out), transient=True, refresh_per_second=4)
 
 
 def summary(total: int, states: Mapping[str, int], running: int = 0) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from neuron_catalog.sweeping.jobs import Outcome
     from neuron_catalog.sweeping.outlook import Outlook
     from neuron_catalog.sweeping.planning import Planned
+    from neuron_catalog.sweeping.sweeper import Crew
 
 MANY = 10_000
 """More jobs than these are started only if that is said."""
@@ -27,8 +30,12 @@ Place = Annotated[
     str, typer.Argument(metavar="DIR", help="The destination of the sweep: a folder or an address.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", help=f"Go on with more than {MANY} jobs.")]
-Workers = Annotated[int, typer.Option("--jobs", min=1, help="How many at once.")]
-Engine = Annotated[str, typer.Option(metavar="ENGINE", help="What does the jobs: local.")]
+Workers = Annotated[
+    int | None,
+    typer.Option("--jobs", min=1, help="How many at once: 2, or on a cluster as many as it has room for."),
+]
+Engine = Annotated[str, typer.Option(metavar="ENGINE", help="What does the jobs: local or ray.")]
+Address = Annotated[str | None, typer.Option(help="The Ray cluster, such as 10.0.0.5:6379 or auto.")]
 FailedToo = Annotated[bool, typer.Option("--failed", help="Also do again what failed.")]
 
 
@@ -73,22 +80,23 @@ def run(
     context: typer.Context,
     file: File,
     engine: Engine = "local",
-    workers: Workers = 2,
+    workers: Workers = None,
+    address: Address = None,
     as_json: Json = False,
     yes: Yes = False,
 ) -> int:
     """Do all jobs of a sweep. What is done already at its destination is not done again."""
     from neuron_catalog.sweeping.destination import Destination, SweepRecord
-    from neuron_catalog.sweeping.sweeper import require_engine
+    from neuron_catalog.sweeping.sweeper import Crew, require
 
-    require_engine(engine)
+    require(crew := Crew(engine, workers, address))
     planned = _planned(context, file, yes)
     folders = tuple(map(str, catalog_of(context).folders))
     destination = Destination(planned.place)
     record = SweepRecord(jobs=planned.jobs, limits=planned.sweep.limits, catalogs=folders)
     destination.begin(record)
     _tell_problems(planned)
-    return exit_code(_done(destination, record, engine, workers, as_json) + len(planned.problems))
+    return exit_code(_done(destination, record, crew, as_json) + len(planned.problems))
 
 
 def status(place: Place, as_json: Json = False) -> int:
@@ -111,17 +119,18 @@ def status(place: Place, as_json: Json = False) -> int:
 def resume(
     place: Place,
     engine: Engine = "local",
-    workers: Workers = 2,
+    workers: Workers = None,
+    address: Address = None,
     failed: FailedToo = False,
     as_json: Json = False,
 ) -> int:
     """Go on with a sweep that was interrupted."""
     from neuron_catalog.sweeping.destination import Destination
-    from neuron_catalog.sweeping.sweeper import require_engine
+    from neuron_catalog.sweeping.sweeper import Crew, require
 
-    require_engine(engine)
+    require(crew := Crew(engine, workers, address))
     destination = Destination(place)
-    return exit_code(_done(destination, destination.record(), engine, workers, as_json, failed_too=failed))
+    return exit_code(_done(destination, destination.record(), crew, as_json, failed_too=failed))
 
 
 def _planned(context: typer.Context, file: Path, yes: bool) -> Planned:
@@ -142,24 +151,23 @@ def _tell_problems(planned: Planned) -> None:
 
 
 def _done(
-    destination: Destination,
-    record: SweepRecord,
-    engine: str,
-    workers: int,
-    as_json: bool,
-    *,
-    failed_too: bool = False,
+    destination: Destination, record: SweepRecord, crew: Crew, as_json: bool, *, failed_too: bool = False
 ) -> int:
     """Do what is left of a sweep, and tell how it goes; return how many jobs of all have failed."""
-    from neuron_catalog.sweeping.sweeper import sweep
+    from neuron_catalog.sweeping.sweeper import opened, sweep
 
     there = destination.outcomes()
     left = [job for job in record.jobs if is_left(there.get(job.name), failed_too)]
     again = {job.name for job in left}
     before = [there[job.name] for job in record.jobs if job.name not in again]
-    with progress_of(len(record.jobs), before, workers, as_json) as progress:
-        for outcome in sweep(destination, left, record, engine, workers):
-            progress.tell(outcome)
+    out = sys.stdout
+    with redirect_stdout(sys.stderr), opened(destination, record, crew) as engine:  # Ray prints what it hears
+        workers = engine.workers()
+        if not workers:
+            typer.echo("No machine of the cluster has what a job needs; waiting for one.", err=True)
+        with progress_of(len(record.jobs), before, max(1, workers), as_json, out) as progress:
+            for outcome in sweep(destination, left, record, engine):
+                progress.tell(outcome)
     return progress.states["failed"]
 
 

@@ -38,6 +38,10 @@ class Limits(Strict):
     """The most memory of a job and of the compiler that it starts; a job that takes more is ended."""
     minutes: Annotated[float, Field(gt=0)] | None = None
     """The longest time; a job that takes longer is ended."""
+    cpus: Size | None = None
+    """Processor cores of one job. Without: one of a cluster, an equal share of one machine."""
+    neuron_cores: Annotated[int, Field(ge=0)] = 0
+    """NeuronCores on which a job checks what it compiled. A cluster gives it to a machine that has them."""
     retries: Annotated[int, Field(ge=0, le=10)] = 1
     """How often a job is done again whose process was killed or whose machine went away.
 

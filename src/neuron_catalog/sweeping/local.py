@@ -3,120 +3,107 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from concurrent.futures.process import BrokenProcessPool
 from queue import SimpleQueue
-from threading import Thread
-from types import FrameType
-from typing import NoReturn
 
-import psutil  # type: ignore[import-untyped]
 from pebble import ProcessExpired, ProcessPool
 
+from neuron_catalog.sweeping.engine import Bounds, Lost, Order
 from neuron_catalog.sweeping.jobs import Job, Outcome
-from neuron_catalog.sweeping.work import do, failed
-
-OUT_OF_MEMORY = 99
-"""How a process ends that has taken more memory than its job may."""
+from neuron_catalog.sweeping.process import OUT_OF_MEMORY, begin, do_here
 
 JOBS_PER_PROCESS = 60
 """A process is replaced after so many jobs: TorchScript keeps what it compiled until its process ends."""
 
-AHEAD = 1
-"""Jobs that are given to the pool before a process is free, so that none waits for the next."""
 
-WATCH_SECONDS = 0.2
-"""How often memory is looked at."""
+class LocalEngine:
+    """Processes of this machine. One that dies is replaced.
 
-
-@dataclass(frozen=True)
-class Bounds:
-    """What one job may take, in numbers."""
-
-    memory_bytes: int | None = None
-    seconds: float | None = None
-    retries: int = 1
-
-
-@dataclass
-class _Running:
-    job: Job
-    attempt: int
-    begun: float
-
-
-def run(
-    jobs: Sequence[Job], place: str, catalogs: tuple[str, ...], bounds: Bounds, workers: int
-) -> Iterator[Outcome]:
-    """Do jobs in processes, and yield each outcome when it is there, in no order.
-
-    A job whose process was killed is done again, `retries` times. Whoever stops asking ends all processes.
+    Each is a pool of its own: a shared one breaks as a whole if a process dies that has no job yet, and
+    a process that is killed may take the lock of what they share with it.
     """
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPool(
-        workers,
-        max_tasks=JOBS_PER_PROCESS,
-        initializer=_begin,
-        initargs=(workers, bounds.memory_bytes),
-        context=spawn,
-    )
-    waiting = deque((job, 1) for job in jobs)
-    running: dict[Future[Outcome], _Running] = {}
-    ended: SimpleQueue[Future[Outcome]] = SimpleQueue()
-    try:
-        while waiting or running:
-            while waiting and len(running) < workers + AHEAD:
-                job, attempt = waiting.popleft()
-                future = pool.schedule(do, args=[job, place, catalogs, attempt], timeout=bounds.seconds)
-                running[future] = _Running(job, attempt, time.monotonic())
-                future.add_done_callback(ended.put)
-            first = ended.get()
-            each = running.pop(first)
-            if _was_killed(first) and each.attempt <= bounds.retries:
-                waiting.appendleft((each.job, each.attempt + 1))
-            else:
-                yield _outcome(first, each, bounds)
-    except BaseException:
+
+    def __init__(self, order: Order, workers: int) -> None:
+        self._order, self._workers = order, workers
+        self._free = [self._new_pool() for _ in range(workers)]
+        self._busy: dict[Future[Outcome], tuple[ProcessPool, float]] = {}
+        self._ended: SimpleQueue[Future[Outcome]] = SimpleQueue()
+
+    def __enter__(self) -> LocalEngine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        pools = [*self._free, *(pool for pool, _ in self._busy.values())]
+        for pool in pools:
+            pool.close() if kind is None else pool.stop()  # type: ignore[no-untyped-call]
+        for pool in pools:
+            pool.join()
+
+    def workers(self) -> int:
+        """Return the number of processes."""
+        return self._workers
+
+    capacity = workers
+
+    def start(self, job: Job, attempt: int) -> Future[Outcome]:
+        """Give a job to a process that is free."""
+        order, pool = self._order, self._free.pop()
+        if not pool.active:
+            pool = self._replaced(pool)
+        arguments = [job, order.place, order.catalogs, attempt]
+        future = pool.schedule(do_here, args=arguments, timeout=order.bounds.seconds)
+        self._busy[future] = pool, time.monotonic()
+        future.add_done_callback(self._ended.put)
+        return future
+
+    def next_ended(self) -> tuple[Future[Outcome], Outcome | Lost]:
+        """Wait for the next process that has done its job, or has died of it."""
+        future = self._ended.get()
+        pool, begun = self._busy.pop(future)
+        error = future.exception()
+        if error is None:
+            self._free.append(pool)
+            return future, future.result()
+        self._free.append(self._replaced(pool))
+        return future, _lost(error, self._order.bounds, time.monotonic() - begun)
+
+    def _new_pool(self) -> ProcessPool:
+        bounds = self._order.bounds
+        return ProcessPool(
+            1,
+            max_tasks=JOBS_PER_PROCESS,
+            initializer=begin,
+            initargs=(self._workers, bounds.cpus, bounds.memory_bytes),
+            context=multiprocessing.get_context("spawn"),
+        )
+
+    def _replaced(self, pool: ProcessPool) -> ProcessPool:
         pool.stop()  # type: ignore[no-untyped-call]
-        raise
-    else:
-        pool.close()  # type: ignore[no-untyped-call]
-    finally:
         pool.join()
+        return self._new_pool()
 
 
-def _was_killed(future: Future[Outcome]) -> bool:
-    error = future.exception()
-    return isinstance(error, ProcessExpired) and error.exitcode != OUT_OF_MEMORY
-
-
-def _outcome(future: Future[Outcome], each: _Running, bounds: Bounds) -> Outcome:
-    error = future.exception()
-    if error is None:
-        return future.result()
-    seconds = time.monotonic() - each.begun
-    return failed(each.job, _told(error, bounds), seconds, each.attempt, megabytes=None, where="")
-
-
-def _told(error: BaseException, bounds: Bounds) -> tuple[str, str]:
+def _lost(error: BaseException, bounds: Bounds, seconds: float) -> Lost:
     if isinstance(error, TimeoutError):
-        return (
-            f"It took more than {(bounds.seconds or 0) / 60:g} minutes, and was ended.",
-            "Raise limits.minutes.",
+        minutes = (bounds.seconds or 0) / 60
+        return Lost(
+            f"It took more than {minutes:g} minutes, and was ended.", "Raise limits.minutes.", seconds
         )
     if isinstance(error, ProcessExpired) and error.exitcode == OUT_OF_MEMORY:
-        return f"It took more than {(bounds.memory_bytes or 0) / 1e9:g} GB of memory.", "Raise limits.memory."
+        memory = (bounds.memory_bytes or 0) / 1e9
+        return Lost(f"It took more than {memory:g} GB of memory.", "Raise limits.memory.", seconds)
     if isinstance(error, ProcessExpired):
-        return (
-            f"Its process was ended from outside ({_name(error.exitcode)}).",
-            "Run: neuron-catalog sweep resume",
-        )
+        cause = f"Its process was ended from outside ({_name(error.exitcode)})."
+        return Lost(cause, TRY_AGAIN, seconds, again=True)
+    if isinstance(error, BrokenProcessPool):
+        return Lost("Its process was ended from outside before it began.", TRY_AGAIN, seconds, again=True)
     raise error
+
+
+TRY_AGAIN = "Run: neuron-catalog sweep resume --failed"
 
 
 def _name(code: int) -> str:
@@ -124,39 +111,3 @@ def _name(code: int) -> str:
         return signal.Signals(-code).name if code < 0 else f"code {code}"
     except ValueError:
         return f"signal {-code}"
-
-
-def _begin(workers: int, memory_bytes: int | None) -> None:
-    """Share the cores; leave Ctrl-C to the first process; and end what takes too much."""
-    import torch
-
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
-    if memory_bytes:
-        Thread(target=_watch, args=(memory_bytes,), daemon=True, name="memory").start()
-
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    """Let a SIGTERM unwind, so that a compiler that was started ends, too."""
-    del frame
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough; another would disturb the unwinding
-    raise SystemExit(128 + number)
-
-
-def _watch(memory_bytes: int) -> None:
-    own = psutil.Process()
-    while True:
-        time.sleep(WATCH_SECONDS)
-        children = own.children(recursive=True)
-        if sum(map(_resident, (own, *children))) > memory_bytes:
-            for child in children:
-                child.kill()
-            os._exit(OUT_OF_MEMORY)
-
-
-def _resident(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_info().rss)
-    except psutil.Error:
-        return 0

@@ -203,7 +203,7 @@ class _Planning:
         unused = [axis for axis in self.sweep.axes if axis not in used]
         if used and unused:
             hint = nearest(unused[0], used)
-            raise RequestError(f"No model of this sweep has the axis {unused[0]}; {hint}.", "Take it out.")
+            raise RequestError(f"No model of this sweep has the axis {unused[0]}; {hint}", "Take it out.")
 
     def _is_excluded(self, label: str, job: Job) -> bool:
         return any(_holds(each, label, job) for each in self.sweep.exclude)

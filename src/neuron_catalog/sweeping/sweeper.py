@@ -3,49 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
 
-from neuron_catalog.errors import RequestError, nearest
-from neuron_catalog.schema.sweeps import Limits
-from neuron_catalog.sweeping import local
+from neuron_catalog.errors import RequestError, RequirementError, nearest
 from neuron_catalog.sweeping.destination import Destination, SweepRecord
+from neuron_catalog.sweeping.engine import Bounds, Engine, Order, drive
 from neuron_catalog.sweeping.jobs import Job, Outcome
-from neuron_catalog.sweeping.local import Bounds
+from neuron_catalog.sweeping.local import LocalEngine
 
-Engine = Callable[[Sequence[Job], str, tuple[str, ...], Bounds, int], Iterator[Outcome]]
-"""Jobs, their destination, catalogs, limits and how many at once → outcomes as they come."""
+USUAL_PROCESSES = 2
 
-ENGINES: dict[str, Engine] = {"local": local.run}
 
-UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+@dataclass(frozen=True)
+class Crew:
+    """What does the jobs, as it was asked for."""
+
+    engine: str = "local"
+    workers: int | None = None
+    """How many jobs at once; None for what the engine takes to be right."""
+    address: str | None = None
+    """Of the cluster."""
+
+
+def _local(order: Order, crew: Crew) -> Engine:
+    workers = crew.workers or USUAL_PROCESSES
+    if order.bounds.neuron_cores and workers > 1:
+        raise RequestError(
+            "The engine local does not share out NeuronCores.", "Add --jobs 1, or take --engine ray."
+        )
+    return LocalEngine(order, workers)
+
+
+def _ray(order: Order, crew: Crew) -> Engine:
+    from neuron_catalog.sweeping.on_ray import RayEngine
+
+    return RayEngine(order, crew.workers, crew.address)
+
+
+ENGINES: dict[str, Callable[[Order, Crew], Engine]] = {"local": _local, "ray": _ray}
+
+
+def require(crew: Crew) -> None:
+    """Make sure that there is an engine of this name, and that what it needs is installed.
+
+    Raises:
+        RequestError: if there is none, or it takes no address.
+        RequirementError: if Ray is not installed.
+    """
+    if crew.engine not in ENGINES:
+        raise RequestError(
+            f"There is no engine {crew.engine!r}; {nearest(crew.engine, ENGINES)}", "Leave --engine out."
+        )
+    if crew.engine != "ray" and crew.address:
+        raise RequestError("An address is that of a Ray cluster.", "Add --engine ray.")
+    if crew.engine == "ray" and find_spec("ray") is None:
+        raise RequirementError(
+            "The engine ray needs Ray, which is not installed.",
+            'Install it with: pip install "neuron-catalog[ray]"',
+        )
+
+
+@contextmanager
+def opened(destination: Destination, record: SweepRecord, crew: Crew) -> Iterator[Engine]:
+    """Have an engine ready while the block runs.
+
+    Raises:
+        RequestError, RequirementError: if it cannot be: no cluster, other versions there.
+    """
+    order = Order(destination.place, record.catalogs, Bounds.of(record.limits))
+    with ENGINES[crew.engine](order, crew) as engine:
+        yield engine
 
 
 def sweep(
-    destination: Destination, jobs: Sequence[Job], record: SweepRecord, engine: str, workers: int
+    destination: Destination, jobs: Sequence[Job], record: SweepRecord, engine: Engine
 ) -> Iterator[Outcome]:
     """Do jobs, and yield their outcomes; each is written down when it is yielded.
 
     Raises:
         RequestError: if an outcome cannot be written.
     """
-    for outcome in ENGINES[engine](
-        jobs, destination.place, record.catalogs, bounds_of(record.limits), workers
-    ):
+    for outcome in drive(engine, jobs, record.limits.retries):
         if outcome.state == "failed":
             destination.write(outcome)  # whoever did it may have been killed before it could
         yield outcome
-
-
-def require_engine(name: str) -> None:
-    """Make sure that there is an engine of this name.
-
-    Raises:
-        RequestError: if not.
-    """
-    if name not in ENGINES:
-        raise RequestError(f"There is no engine {name!r}; {nearest(name, ENGINES)}.", "Leave --engine out.")
-
-
-def bounds_of(limits: Limits) -> Bounds:
-    """Return limits in numbers."""
-    memory = int(limits.memory[:-1]) * UNITS[limits.memory[-1]] if limits.memory else None
-    return Bounds(memory, limits.minutes * 60 if limits.minutes else None, limits.retries)

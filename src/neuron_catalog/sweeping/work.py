@@ -38,10 +38,16 @@ def do(job: Job, place: str, catalogs: tuple[str, ...] = (), attempt: int = 1) -
     except Exception as error:  # noqa: BLE001, a model may raise anything, and one job never ends the sweep
         failure = f"{type(error).__name__}: {first_line(error)}", ""
     seconds = time.monotonic() - started
-    if any(failure):
-        outcome = failed(job, failure, seconds, attempt)
-    else:
-        outcome = _seen_here(job, seconds, attempt, **_facts(made[0]))
+    cause, remedy = failure
+    facts = {"state": "failed", "cause": cause, "remedy": remedy} if any(failure) else _facts(made[0])
+    outcome = Outcome(
+        job=job,
+        seconds=round(seconds, 3),
+        attempts=attempt,
+        megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        where=f"{socket.gethostname()}:{os.getpid()}",
+        **facts,
+    )
     destination.write(outcome)
     return outcome
 
@@ -59,20 +65,6 @@ def request_of(job: Job, folder: Path) -> ExportRequest:
         validation=job.validation,
         overwrite=True,
     )
-
-
-def failed(job: Job, failure: tuple[str, str], seconds: float, attempts: int, **facts: Any) -> Outcome:
-    """Return the outcome of a job that ended with this cause and this remedy."""
-    cause, remedy = failure
-    return _seen_here(job, seconds, attempts, state="failed", cause=cause, remedy=remedy, **facts)
-
-
-def _seen_here(job: Job, seconds: float, attempts: int, **facts: Any) -> Outcome:
-    here = {
-        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "where": f"{socket.gethostname()}:{os.getpid()}",
-    }
-    return Outcome(job=job, seconds=round(seconds, 3), attempts=attempts, **here | facts)
 
 
 def _facts(made: Exported) -> dict[str, Any]:
