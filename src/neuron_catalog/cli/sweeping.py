@@ -1,4 +1,4 @@
-"""Commands about many exports at once: sweep plan, run, status, resume."""
+"""Commands about many exports at once: sweep plan, run, status, resume, report."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 from neuron_catalog.cli.context import Json, catalog_of, print_columns, print_json
 from neuron_catalog.cli.printing import say
 from neuron_catalog.cli.progress import counted, progress_of, spoken, summary
+from neuron_catalog.cli.reporting import report
 from neuron_catalog.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def register(app: typer.Typer) -> None:
     group.command("run")(run)
     group.command("status")(status)
     group.command("resume")(resume)
+    group.command("report")(report)
     app.add_typer(group, name="sweep")
 
 

@@ -43,7 +43,8 @@ class Destination:
 
     @cached_property
     def _store(self) -> Store:
-        return Store(self.place if is_url(self.place) else Path(self.place).absolute().as_uri())
+        # no `as_uri`: fsspec would take %20 for what the folder is called
+        return Store(self.place if is_url(self.place) else f"file://{Path(self.place).absolute()}")
 
     @cached_property
     def _outcomes(self) -> Store:
