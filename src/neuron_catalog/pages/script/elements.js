@@ -24,8 +24,9 @@ function at(id) {
 }
 
 // Text that came from elsewhere: its direction must not turn what stands around it.
+// A word that is too long for a column may be broken anywhere.
 function foreign(text) {
-  return element("bdi", {}, text);
+  return element("bdi", { class: /[^\s-]{20}/.test(text) ? "long" : null }, text);
 }
 
 function mark(state) {

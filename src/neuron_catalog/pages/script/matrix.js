@@ -2,7 +2,7 @@
 // All rows in little: what they are of stands at the side and above, and a square is one row.
 const MOST_SQUARES = 12; // in a cell; more become counts
 const MOST_IN_ALL = 1200;
-const FEW = 30; // lines that are shown at first
+const FEW = 20; // lines that are shown at first
 
 function matrixCells(shape) {
   const across = new Map();

@@ -3,7 +3,7 @@
 const shownColumns = page.columns.filter((column) => column.shown);
 const LOW = -4; // the bar of a share begins at 0.0001 of what is allowed ...
 const HIGH = 1; // ... and ends at 10 times of it
-const BAR = { width: 64, height: 10 };
+const BAR = { width: 56, height: 10 };
 
 function along(value) {
   const place = (Math.log10(Math.max(value, 1e-300)) - LOW) / (HIGH - LOW);
@@ -66,16 +66,19 @@ function rowElement(row, place) {
   return made;
 }
 
+const LONG = 60; // longer texts are cut short in the table
+
+// What the row itself does not show.
 function detailsElement(row) {
   const list = element("dl", {});
   for (const column of page.columns) {
     const text = textOf(column, row);
-    if (text === "") continue;
-    let content = column.kind === "state" ? mark(stateOf(row)) : foreign(text);
-    if (column.kind === "link") content = linkCell(column, row, 0);
+    if (text === "" || (column.shown && column.kind !== "link" && text.length <= LONG)) continue;
+    const content = column.kind === "link" ? linkCell(column, row, 0) : foreign(text);
     if (column.kind === "link" && opens(text)) content.textContent = text;
     list.append(element("div", {}, element("dt", {}, column.title), element("dd", {}, content)));
   }
+  if (!list.children.length) list.append(element("div", {}, element("dd", {}, "Nothing more is known.")));
   const cell = element("td", { role: "gridcell", colspan: shownColumns.length }, list);
   return element("tr", { role: "row", class: "details", "aria-level": 2 }, cell);
 }

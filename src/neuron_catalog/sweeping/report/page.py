@@ -84,10 +84,14 @@ def _facts(report: Report) -> tuple[tuple[str, str], ...]:
     largest = max((each for line in report.lines if (each := line.difference) is not None), default=None)
     told = [
         ("time of all jobs", _spoken(report.seconds)),
-        ("artifacts", f"{report.artifact_bytes / 1e6:,.1f} MB"),
+        ("artifacts", _size(report.artifact_bytes)),
         ("largest difference", "" if largest is None else f"{largest:.2g} of what is allowed"),
     ]
     return tuple((name, value) for name, value in told if value)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def _spoken(seconds: float) -> str:

@@ -24,7 +24,11 @@ MOST_NAMED = 20
 
 def as_json(report: Report) -> str:
     """Return the report as JSON, a line for each job. Nothing in it says when or where it was written."""
-    head = {"format": 1, "place": report.place, "totals": {"jobs": len(report.lines), **report.totals}}
+    head: dict[str, Any] = {
+        "format": 1,
+        "place": report.place,
+        "totals": {"jobs": len(report.lines), **report.totals},
+    }
     jobs = ",\n".join(json.dumps(facts(report, line), ensure_ascii=False) for line in report.lines)
     return f'{json.dumps(head, ensure_ascii=False)[:-1]}, "jobs": [\n{jobs}\n]}}\n'
 
@@ -99,7 +103,7 @@ def _cells(report: Report, line: Line) -> list[Any]:
     ]
 
 
-IN_ADDRESS: dict[int, str] = {ord(sign): f"%{ord(sign):02X}" for sign in "<>\\|`\n\r"}
+IN_ADDRESS = str.maketrans({sign: f"%{ord(sign):02X}" for sign in "<>\\|`\n\r"})
 """What would end an address in Markdown, or the cell that it is in."""
 
 
