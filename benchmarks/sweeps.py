@@ -1,9 +1,10 @@
-"""What a sweep costs beyond its exports: `python benchmarks/sweeps.py [overhead] [plan] [status]`.
+"""What a sweep costs beyond its exports: `python benchmarks/sweeps.py [overhead] [plan] [status] [report]`.
 
 - overhead: seconds of a job in a sweep of one process, against an export in one warm process; and the
   throughput of two processes;
 - plan: planning 10,000 jobs: time and memory;
-- status: of a sweep of 10,000 jobs.
+- status: of a sweep of 10,000 jobs;
+- report: of a sweep of 10,000 jobs: writing it, its sizes, and what it is like to use in Chromium.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import time
 from pathlib import Path
 
 import yaml
+from in_browser import page_times
 from side_by_side import measure, spread
 
 from neuron_catalog.schema.sweeps import Limits
@@ -31,6 +33,7 @@ JOBS = 40
 """Jobs of a sweep whose overhead is measured; each takes half a second."""
 MANY = 10_000
 ROUNDS = 5
+TASKS = ("feature-extraction", "fill-mask", "text-classification", "token-classification")
 
 WARM = """
 import json, sys, time
@@ -112,13 +115,33 @@ def bench_plan(folder: Path) -> None:
 
 def bench_status(folder: Path) -> None:
     """Look at a sweep of 10,000 jobs that are all done."""
+    place = _finished(folder)
+    samples = [measure([COMMAND, "sweep", "status", str(place)]) for _ in range(ROUNDS)]
+    print(f"status of {MANY} jobs: {spread([each.seconds for each in samples], 2)} s, target <= 1")
+
+
+def bench_report(folder: Path) -> None:
+    """Report a sweep of 10,000 jobs, and use the page."""
+    place = _finished(folder)
+    samples = [measure([COMMAND, "sweep", "report", str(place)]) for _ in range(ROUNDS)]
+    print(f"report of {MANY} jobs: {spread([each.seconds for each in samples], 2)} s")
+    for path in sorted(place.glob("report.*")):
+        print(f"  {path.name}: {path.stat().st_size / 1e6:.1f} MB")
+    page = folder / "report.html"
+    (place / page.name).rename(page)
+    for what, seconds in page_times(page, ROUNDS).items():
+        print(f"  page, {what}: {spread(seconds, 2)} s, target <= 1")
+
+
+def _finished(folder: Path) -> Path:
+    """Write a sweep of 10,000 jobs of many kinds, of which a tenth failed; return where it is."""
     jobs = tuple(
         Job(
-            name=f"bert.{number}",
+            name=f"model-{number % 250}.{TASKS[number // 250 % 4]}.{number}",
             architecture="bert",
-            model=None,
-            task="fill-mask",
-            axes={"batch_size": number},
+            model=f"you/model-{number % 250}",
+            task=TASKS[number // 250 % 4],
+            axes={"batch_size": number // 1000 + 1, "sequence_length": 128},
             backend="torchscript",
         )
         for number in range(MANY)
@@ -126,14 +149,17 @@ def bench_status(folder: Path) -> None:
     place = folder / "out"
     Destination(str(place)).begin(SweepRecord(jobs=jobs, limits=Limits()))
     (place / "outcomes").mkdir()
-    for job in jobs:
-        outcome = Outcome(job=job, state="done", seconds=1, megabytes=300, where="here:1")
+    for number, job in enumerate(jobs):
+        facts = {"seconds": 1 + number % 97 / 7, "megabytes": 300 + number % 211, "where": "here:1"}
+        if number % 10:
+            outcome = Outcome(job=job, state="done", difference=number / MANY, artifact_bytes=number, **facts)
+        else:
+            outcome = Outcome(job=job, state="failed", cause=f"It broke in {number % 7} ways.", **facts)
         (place / "outcomes" / f"{job.name}.json").write_text(outcome.model_dump_json())
-    samples = [measure([COMMAND, "sweep", "status", str(place)]) for _ in range(ROUNDS)]
-    print(f"status of {MANY} jobs: {spread([each.seconds for each in samples], 2)} s, target <= 1")
+    return place
 
 
-BENCHMARKS = {"overhead": bench_overhead, "plan": bench_plan, "status": bench_status}
+BENCHMARKS = {"overhead": bench_overhead, "plan": bench_plan, "status": bench_status, "report": bench_report}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHMARKS:

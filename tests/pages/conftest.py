@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from tests.pages.sweeps import mixed, plant
 
 from neuron_catalog.sweeping.report.writing import write_report
-from tests.pages.sweeps import mixed, plant
 
 OPTIONS = (
     "--headless=new",
@@ -21,6 +21,7 @@ OPTIONS = (
     "--disable-sync",
     "--window-size=1400,1000",
 )
+
 
 @pytest.fixture(scope="session")
 def _driver():

@@ -1,5 +1,6 @@
 """Sweeps without exports: jobs, and what is said to have become of them."""
 
+import re
 from pathlib import Path
 
 from neuron_catalog.schema.sweeps import Limits
@@ -14,6 +15,13 @@ HOSTILE = (
     "long" * 400,
     "<!-- <script> ]]> \u2028\u2029",
 )
+DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
+
+
+def data_of(page):
+    """Return the JSON that is in a page."""
+    (found,) = DATA.findall(page)
+    return found
 
 
 def job(name="esm.fill-mask", **given):

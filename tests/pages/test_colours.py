@@ -1,7 +1,6 @@
 """Texts can be read in light and in dark, and the choice between them is remembered."""
 
 import pytest
-
 from tests.pages.sweeps import mixed
 
 pytestmark = pytest.mark.slow
@@ -12,8 +11,8 @@ LEAST = 4.5
 TOO_WEAK = """
 const channels = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
 const over = (a, b) => a.slice(0, 3).map((c, i) => c * (a[3] ?? 1) + b[i] * (1 - (a[3] ?? 1)));
-const light = (c) => c.map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-  .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+const light = (c) => c.map((v, i) => linear(v / 255) * [0.2126, 0.7152, 0.0722][i]).reduce((a, b) => a + b);
 const ground = (element) => {
   if (!element) return [255, 255, 255];
   return over(channels(getComputedStyle(element).backgroundColor), ground(element.parentElement));
@@ -23,13 +22,14 @@ let seen = 0;
 const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (walker.nextNode()) {
   const element = walker.currentNode.parentElement;
-  if (!walker.currentNode.textContent.trim() || !element.checkVisibility({ visibilityProperty: true })) continue;
+  const text = walker.currentNode.textContent.trim();
+  if (!text || !element.checkVisibility({ visibilityProperty: true })) continue;
   if (["SCRIPT", "NOSCRIPT", "OPTION", "title"].includes(element.tagName)) continue;
   const style = getComputedStyle(element);
   const drawn = element.namespaceURI.endsWith("svg") ? style.fill : style.color;
   const [a, b] = [over(channels(drawn), ground(element)), ground(element)].map(light).sort((x, y) => y - x);
   seen += 1;
-  if ((a + 0.05) / (b + 0.05) < arguments[0]) weak.push([element.className, walker.currentNode.textContent, drawn]);
+  if ((a + 0.05) / (b + 0.05) < arguments[0]) weak.push([element.className, text, drawn]);
 }
 return [seen, weak];
 """

@@ -4,9 +4,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from tests.pages.sweeps import HOSTILE, done, failed, job, mixed, plant
 
 from neuron_catalog.sweeping.report.writing import write_report
-from tests.pages.sweeps import HOSTILE, done, failed, job, mixed, plant
 
 pytestmark = pytest.mark.slow
 
@@ -114,7 +114,9 @@ def test_everything_can_be_done_without_a_mouse(browser, mixed_page):
     assert browser.value(f"{FOCUSED}.matches('tr.row:first-child')")
     browser.press(DOWN, DOWN, UP, ENTER)
     assert browser.find(ROW).get_attribute("aria-expanded") == "true"
-    assert browser.value("document.querySelector('tr.details').previousElementSibling === document.activeElement")
+    assert browser.value(
+        "document.querySelector('tr.details').previousElementSibling === document.activeElement"
+    )
     assert browser.value(f"getComputedStyle({FOCUSED}).outlineStyle") == "solid"
     assert "Attempts" in browser.find("tr.details").text
     browser.press(DOWN, UP, ESCAPE)
@@ -255,13 +257,25 @@ def test_rows_come_as_they_are_needed(browser, reported):
     assert browser.find("#table").get_attribute("aria-rowcount") == "451"
 
 
-def test_the_button_for_more_rows_is_reached_by_keyboard(browser, reported):
-    jobs = [job(f"esm.{number}", axes={"batch_size": number + 1}) for number in range(150)]
-    browser.run("window.IntersectionObserver = undefined")
-    browser.open(reported(jobs))
-    browser.run("document.querySelector('#more').focus()")
-    assert browser.value(f"{FOCUSED}.id") in ("more", "")  # or all rows are there already
-    assert browser.value("document.querySelector('#more').tabIndex") == 0
+@pytest.fixture
+def without_observers(browser):
+    """Pages that are not told what comes into view, so that no row comes by itself."""
+    quiet = "window.IntersectionObserver = class { observe() {} }"
+    told = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": quiet})
+    yield
+    browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", told)
+
+
+def test_more_rows_are_reached_by_keyboard(browser, reported, without_observers):
+    browser.open(reported([job(f"esm.{number}", axes={"batch_size": number + 1}) for number in range(150)]))
+    assert len(browser.column(1)) == 100
+    browser.run("document.querySelector('tr.row').focus()")
+    browser.press(TAB)
+    assert browser.value(f"{FOCUSED}.id") == "more"
+    assert browser.find("#more").text == "Show 50 more of 50 left"
+    browser.press(ENTER)
+    assert len(browser.column(1)) == 150
+    assert browser.value(f"{FOCUSED}.getAttribute('aria-rowindex')") == "102"
 
 
 def test_a_report_of_a_store_says_where_manifests_are(browser, s3, tmp_path):
