@@ -29,6 +29,9 @@ def test_wheel_brings_the_whole_catalog_and_works_without_the_checkout(tmp_path)
         "from neuron_catalog.sdk import compiler_errors, operators, releases\n"
         "assert compiler_errors.__file__.startswith(sys.path[0]), compiler_errors.__file__\n"
         "assert compiler_errors.compiler_errors() and operators.operators() and releases.releases()\n"
+        "from neuron_catalog.catalog.support import support_page\n"
+        "from neuron_catalog.pages.explorer import page_text\n"
+        "assert 'role=\"treegrid\"' in page_text(support_page(catalog, 1e-5, ''))\n"
         "print(*catalog.architectures)"
     )
     command = [sys.executable, "-c", script]
