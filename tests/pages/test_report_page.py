@@ -244,40 +244,6 @@ def test_links_lead_to_manifests(browser, reported, tmp_path, elsewhere):
         assert Path(unquote(urlsplit(link).path)).is_file(), link
 
 
-def test_rows_come_as_they_are_needed(browser, reported):
-    jobs = [job(f"esm.{number}", axes={"batch_size": number + 1}) for number in range(450)]
-    browser.open(reported(jobs))
-    assert len(browser.column(1)) < 450
-    browser.find("#search").send_keys("batch_size")
-    browser.press(DOWN)
-    for _ in range(5):
-        browser.press(END, DOWN)
-    assert len(browser.column(1)) == 450
-    assert not browser.find("#more").is_displayed()
-    assert browser.find("#table").get_attribute("aria-rowcount") == "451"
-
-
-@pytest.fixture
-def without_observers(browser):
-    """Pages that are not told what comes into view, so that no row comes by itself."""
-    quiet = "window.IntersectionObserver = class { observe() {} }"
-    told = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": quiet})
-    yield
-    browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", told)
-
-
-def test_more_rows_are_reached_by_keyboard(browser, reported, without_observers):
-    browser.open(reported([job(f"esm.{number}", axes={"batch_size": number + 1}) for number in range(150)]))
-    assert len(browser.column(1)) == 100
-    browser.run("document.querySelector('tr.row').focus()")
-    browser.press(TAB)
-    assert browser.value(f"{FOCUSED}.id") == "more"
-    assert browser.find("#more").text == "Show 50 more of 50 left"
-    browser.press(ENTER)
-    assert len(browser.column(1)) == 150
-    assert browser.value(f"{FOCUSED}.getAttribute('aria-rowindex')") == "102"
-
-
 def test_a_report_of_a_store_says_where_manifests_are(browser, s3, tmp_path):
     made = job()
     page, *_ = write_report(plant(s3, [made], [done(made)]), str(tmp_path))

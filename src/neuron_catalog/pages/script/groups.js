@@ -27,9 +27,7 @@ function groupElement(rows) {
   const button = element("button", { type: "button", class: "quiet" }, `Show ${counted(rows.length, page.noun)} in the table`);
   button.addEventListener("click", () => {
     setFilters([[page.groups.key, cause]]);
-    drawnRows.leaveTo = button;
-    focusRow(body.querySelector("tr.row"));
-    bringIntoView(at("rows"), "start");
+    showChoice(button);
   });
   return element(
     "details",

@@ -92,10 +92,7 @@ function drawMatrix(shape, { down, names }, lines) {
 function chooseSquare(square) {
   const same = square.getAttribute("aria-pressed") === "true";
   setFilters(same ? [] : square.filters);
-  if (same) return;
-  drawnRows.leaveTo = square;
-  focusRow(body.querySelector("tr.row"));
-  bringIntoView(at("rows"), "start");
+  if (!same) showChoice(square);
 }
 
 function showChosen() {

@@ -16,7 +16,10 @@ function startSummary() {
       " ",
       element("span", { class: "word" }, state.word),
     );
-    button.addEventListener("click", () => toggleFilter(stateColumn.key, state.name));
+    button.addEventListener("click", () => {
+      toggleFilter(stateColumn.key, state.name);
+      if (view.filters.has(stateColumn.key)) showChoice(button);
+    });
     at("states").append(button);
     if (!count) continue;
     const part = element("span", { class: state.tone });

@@ -112,6 +112,21 @@ function leaveRows(row) {
   to.focus();
 }
 
+// After a choice elsewhere on the page: the first of its rows. Escape leads back to what was chosen.
+function showChoice(from) {
+  drawnRows.leaveTo = from;
+  focusRow(body.querySelector("tr.row"));
+  bringIntoView(at("rows"), "start");
+}
+
+const MOST_PRINTED = 1000;
+
+function prepareToPrint() {
+  while (drawnRows.count < Math.min(view.rows.length, MOST_PRINTED)) showMore();
+  const left = view.rows.length - drawnRows.count;
+  at("unprinted").textContent = left ? `${counted(left, `more ${page.noun}`)} below, not printed.` : "";
+}
+
 const MOVES = { ArrowDown: 1, ArrowUp: -1, PageDown: PAGE, PageUp: -PAGE, Home: -Infinity };
 
 function rowKey(event) {
@@ -149,5 +164,6 @@ function startTable() {
     rootMargin: "600px",
   });
   near.observe(at("more"));
+  addEventListener("beforeprint", prepareToPrint);
   watchers.push(showTable);
 }
