@@ -35,7 +35,7 @@ function startSearch() {
     const typing = event.target.closest && event.target.closest("input, select, textarea");
     if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
-    bringIntoView(at("rows"), "start");
+    at("rows").scrollIntoView({ behavior: "instant", block: "start" }); // what is typed next must not stop it
     search.focus({ preventScroll: true });
     search.select();
   });

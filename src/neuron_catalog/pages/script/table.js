@@ -98,8 +98,12 @@ function neighbour(row, steps) {
 function toggleRow(row) {
   const open = row.getAttribute("aria-expanded") === "true";
   row.setAttribute("aria-expanded", String(!open));
-  if (open) row.nextElementSibling.remove();
-  else row.after(detailsElement(Number(row.dataset.row)));
+  if (open) {
+    row.nextElementSibling.remove();
+    return;
+  }
+  row.after(detailsElement(Number(row.dataset.row)));
+  row.nextElementSibling.scrollIntoView({ block: "nearest" });
 }
 
 function leaveRows(row) {

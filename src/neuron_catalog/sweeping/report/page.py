@@ -83,8 +83,8 @@ def _row(line: Line) -> list[Value]:
 def _facts(report: Report) -> tuple[tuple[str, str], ...]:
     largest = max((each for line in report.lines if (each := line.difference) is not None), default=None)
     told = [
-        ("time of all jobs", _spoken(report.seconds)),
-        ("artifacts", _size(report.artifact_bytes)),
+        ("time of all jobs", _spoken(report.seconds) if report.seconds else ""),
+        ("artifacts", _size(report.artifact_bytes) if report.artifact_bytes else ""),
         ("largest difference", "" if largest is None else f"{largest:.2g} of what is allowed"),
     ]
     return tuple((name, value) for name, value in told if value)
