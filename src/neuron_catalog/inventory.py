@@ -14,6 +14,10 @@ from neuron_catalog.parts import Record
 
 MANIFEST_NAME = "neuron_catalog.json"
 
+CARD_NAME = "README.md"
+"""The card in the root of an artifact: what the manifest says, for people, who may edit it. No digest
+and no signature covers it."""
+
 MOST_BYTES = 8 * 2**20
 """A larger manifest is not read: JSON can take 20 times its size in memory, and none comes near this one."""
 
@@ -74,6 +78,15 @@ class Inventory(Record):
                 f"The artifact {folder} was altered after it was exported: {'; '.join(altered)}.",
                 "Do not use it; copy it again or export again.",
             )
+
+
+def card_in(folder: Path) -> tuple[str, ...]:
+    """Return the name of the card, if there is one: it belongs to what is copied of an artifact.
+
+    A link to a file outside of the folder is none: whoever copied it would give that file away.
+    """
+    path = folder / CARD_NAME
+    return (CARD_NAME,) if path.is_file() and not leads_out(path, folder) else ()
 
 
 def said_in(folder: Path) -> dict[str, Any]:

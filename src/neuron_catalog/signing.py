@@ -1,7 +1,8 @@
 """Signatures of artifacts, in the format of OpenSSF model signing: by whom, and that nothing was changed.
 
-The signature is a file in the artifact, over all others. It is made and checked by the package
-`model-signing`: with a key pair, which needs no network, or with an identity through Sigstore.
+The signature is a file in the artifact, over all others but the card, which people edit. It is made and
+checked by the package `model-signing`: with a key pair, which needs no network, or with an identity through
+Sigstore.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from neuron_catalog.digests import leads_out
 from neuron_catalog.errors import RequestError, RequirementError, UsageError, VerificationError, first_line
-from neuron_catalog.inventory import MANIFEST_NAME
+from neuron_catalog.inventory import CARD_NAME, MANIFEST_NAME
 
 SIGNATURE = "model.sig"
 """The name that the tools of model signing use, too."""
@@ -51,12 +52,14 @@ def sign(artifact: Path, private_key: Path | None = None) -> Path:
 
     Raises:
         RequestError: if it is no artifact, or the key cannot be used.
+        VerificationError: if a folder is in the place of its card.
         RequirementError: if model-signing is not installed.
     """
     if not (artifact / MANIFEST_NAME).is_file():
         raise RequestError(
             f"{artifact} is no exported artifact: it has no {MANIFEST_NAME}.", "Check the path."
         )
+    _require_no_folder_for_card(artifact)
     signing, target = _package("signing"), artifact / SIGNATURE
     config = signing.Config().set_hashing_config(_hashing(artifact))
     if private_key is None:
@@ -79,7 +82,7 @@ EC_KEY = "Make one with: openssl ecparam -genkey -name prime256v1 -noout -out ke
 
 
 def require_signed(artifact: Path, signer: Signer) -> None:
-    """Make sure that an artifact was signed so, and nothing was changed, added or removed since.
+    """Make sure that an artifact was signed so, and nothing but its card was changed, added or removed since.
 
     Raises:
         VerificationError: if it is not signed, by another, or was changed.
@@ -89,6 +92,7 @@ def require_signed(artifact: Path, signer: Signer) -> None:
     signature = artifact / SIGNATURE
     if not signature.is_file():
         raise VerificationError(f"{artifact} is not signed: it has no {SIGNATURE}.", "Do not use it.")
+    _require_no_folder_for_card(artifact)
     config = _package("verifying").Config().set_hashing_config(_hashing(artifact))
     try:
         if signer.public_key:
@@ -122,8 +126,17 @@ def signature_in(artifact: Path) -> tuple[str, ...]:
     return (SIGNATURE,) if (artifact / SIGNATURE).is_file() else ()
 
 
+def _require_no_folder_for_card(artifact: Path) -> None:
+    """What is ignored is ignored with everything below it."""
+    if (artifact / CARD_NAME).is_dir():
+        raise VerificationError(
+            f"{artifact} has a folder {CARD_NAME}, whose files no signature would cover.", "Do not use it."
+        )
+
+
 def _hashing(artifact: Path) -> Any:
-    config = _package("hashing").Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
+    config = _package("hashing").Config()
+    config.set_ignored_paths(paths=[SIGNATURE, CARD_NAME], ignore_git_paths=False)
     return config.set_allow_symlinks(not any(leads_out(path, artifact) for path in artifact.rglob("*")))
 
 

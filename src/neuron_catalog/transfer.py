@@ -10,7 +10,7 @@ import filelock
 
 from neuron_catalog.composition import Composition, intact_files, is_composition
 from neuron_catalog.errors import NeuronCatalogError, RequestError
-from neuron_catalog.inventory import MANIFEST_NAME
+from neuron_catalog.inventory import MANIFEST_NAME, card_in
 from neuron_catalog.manifest import Manifest
 from neuron_catalog.signing import SIGNATURE, signature_in
 from neuron_catalog.storage.home import cache_home
@@ -18,7 +18,7 @@ from neuron_catalog.storage.stores import Store
 
 
 def upload_artifact(folder: Path, url: str, *, overwrite: bool = False) -> None:
-    """Write an artifact, a whole pipeline too, to a store.
+    """Write an artifact, a whole pipeline too, to a store, with its card.
 
     Raises:
         RequestError: if it is none, something is there, or the store refuses or cannot be reached.
@@ -28,12 +28,12 @@ def upload_artifact(folder: Path, url: str, *, overwrite: bool = False) -> None:
     files = intact_files(folder)
     if not overwrite and store.read(MANIFEST_NAME) is not None:
         raise RequestError(f"There is an artifact at {url}.", "Choose another place, or add --overwrite.")
-    store.upload(folder, [*files, *signature_in(folder)], MANIFEST_NAME)
+    store.upload(folder, dict.fromkeys([*files, *signature_in(folder), *card_in(folder)]), MANIFEST_NAME)
 
 
 def downloaded_artifact(url: str) -> Path:
     """Return a folder with an artifact of a store. What was brought before is used again, if it is intact,
-    by its manifest and signature.
+    by its manifest and signature. Its card is not brought: nothing that runs reads it.
 
     An interrupted download goes on where it was.
 

@@ -17,6 +17,7 @@ from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.digests import record_file
 from neuron_catalog.exporting.build import Built, Draft, build, draft_of, live_subjects, read_back
 from neuron_catalog.exporting.caching import key_of, recalled_or_made, usual_cache
+from neuron_catalog.exporting.cards import write_card
 from neuron_catalog.exporting.compiling import OnStep, silent
 from neuron_catalog.exporting.examination import examine, examine_before, unexamined
 from neuron_catalog.exporting.rehearsal import rehearse
@@ -29,6 +30,7 @@ from neuron_catalog.manifest import (
     Manifest,
     Plan,
 )
+from neuron_catalog.models.source_cards import said_of_license
 from neuron_catalog.storage.cache import CompileCache
 from neuron_catalog.storage.publish import publication, require_free
 from neuron_catalog.version import __version__
@@ -102,8 +104,13 @@ def export_into(
             return _made(resolved, validation, folder, on_step)
 
         if cache is None or key is None:
-            return Exported(target, make(resolved))
-        return Exported(target, *recalled_or_made(cache, key, resolved, folder, make, on_step))
+            exported = Exported(target, make(resolved))
+        else:
+            exported = Exported(target, *recalled_or_made(cache, key, resolved, folder, make, on_step))
+        if resolved.plan.task:  # a part of a pipeline has none, and no card of its own
+            source = exported.manifest.source
+            write_card(folder, exported.manifest, said_of_license(resolved.source, source.revision))
+        return exported
 
 
 def _made(resolved: Resolved, validation: bool, folder: Path, on_step: OnStep) -> Manifest:

@@ -17,6 +17,7 @@ from neuron_catalog.composition import AdapterRecord, Composition, PartRecord, P
 from neuron_catalog.digests import record_file
 from neuron_catalog.errors import CompileError, RequestError, VerificationError
 from neuron_catalog.exporting.caching import key_of, usual_cache
+from neuron_catalog.exporting.cards import write_pipeline_card
 from neuron_catalog.exporting.compiling import OnStep, silent
 from neuron_catalog.exporting.exporter import export_into
 from neuron_catalog.exporting.pipeline_request import (
@@ -27,6 +28,7 @@ from neuron_catalog.exporting.pipeline_request import (
 )
 from neuron_catalog.manifest import MANIFEST_NAME, Manifest
 from neuron_catalog.models.pipeline_sources import source_of
+from neuron_catalog.models.source_cards import said_of_license
 from neuron_catalog.storage.publish import publication, require_free
 from neuron_catalog.version import __version__
 
@@ -69,6 +71,8 @@ def export_resolved_pipeline(resolved: ResolvedPipeline, on_step: OnStep = silen
         resolved.source.write_rest(folder)
         composition = _composition(resolved, folder)
         composition.write(folder)
+        said = said_of_license(resolved.source, composition.source.revision)
+        write_pipeline_card(folder, composition, said)
     shutil.rmtree(kept, ignore_errors=True)
     return ExportedPipeline(target, composition)
 

@@ -12,7 +12,8 @@ from neuron_catalog.composition import intact_files
 from neuron_catalog.digests import record_file
 from neuron_catalog.errors import RequestError, first_line
 from neuron_catalog.exporting import backends
-from neuron_catalog.inventory import MANIFEST_NAME
+from neuron_catalog.exporting.cards import write_card
+from neuron_catalog.inventory import MANIFEST_NAME, card_in
 from neuron_catalog.runtime.base import CompiledModel
 from neuron_catalog.signing import SIGNATURE, signature_in
 from neuron_catalog.storage.publish import publication, require_space
@@ -51,7 +52,8 @@ class Saved:
 
 
 def save(compiled: CompiledModel, source: Path, target: Path, *, overwrite: bool, anew: bool) -> None:
-    """Copy an artifact byte for byte; with `anew`, write its graphs as they are in memory.
+    """Copy an artifact byte for byte; with `anew`, write its graphs as they are in memory,
+    and another card.
 
     Raises:
         RequestError: if `target` is taken or cannot be written, or the artifact is not ours.
@@ -70,13 +72,13 @@ def save(compiled: CompiledModel, source: Path, target: Path, *, overwrite: bool
 
 
 def copy_artifact(source: Path, target: Path) -> None:
-    """Copy the files of an artifact, or of a whole pipeline, with its signature, and nothing else.
+    """Copy the files of an artifact, or of a whole pipeline, with signature and card, and nothing else.
 
     Raises:
         RequestError: if there is none, or one that this version cannot read.
         VerificationError: if a file was altered.
     """
-    for name in (*intact_files(source), MANIFEST_NAME, *signature_in(source)):
+    for name in (*intact_files(source), MANIFEST_NAME, *signature_in(source), *card_in(source)):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, target / name)
 
@@ -87,7 +89,9 @@ def _write_graphs(compiled: CompiledModel, folder: Path) -> None:
     require_space(path, manifest.source.weights_bytes)
     backends.backend_of(manifest).save(compiled.program, path)
     files = {**manifest.files, manifest.file: record_file(path)}
-    manifest.model_copy(update={"files": files}).write(folder)
+    manifest = manifest.model_copy(update={"files": files})
+    manifest.write(folder)
+    write_card(folder, manifest)  # what the old one said is true of other weights
 
 
 def _upload(
