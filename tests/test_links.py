@@ -7,6 +7,7 @@ import pytest
 from neuron_catalog import load_artifact
 from neuron_catalog.composition import intact_files
 from neuron_catalog.errors import VerificationError
+from neuron_catalog.inventory import card_in
 
 
 def moved(path, to):
@@ -40,6 +41,7 @@ def test_links_of_the_hubs_cache_are_followed(artifact, tmp_path):
     for number, path in enumerate(sorted(snapshot.iterdir())):
         moved(path, tmp_path / "models--you--esm" / "blobs" / str(number))
     load_artifact(snapshot)
-    moved(tmp_path / "models--you--esm" / "blobs" / "0", tmp_path / "elsewhere")
+    assert card_in(snapshot)
+    moved(tmp_path / "models--you--esm" / "blobs" / "1", tmp_path / "elsewhere")
     with pytest.raises(VerificationError, match="is a link out of the artifact"):
         load_artifact(snapshot)

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from neuron_catalog import NeuronAutoModel, load_artifact
 from neuron_catalog.errors import RequestError, UsageError, VerificationError
+from neuron_catalog.inventory import CARD_NAME
 from neuron_catalog.signing import PUBLIC_KEY, SIGNATURE, Signer, require_signed, sign
 from neuron_catalog.transfer import downloaded_artifact, upload_artifact
 
@@ -79,6 +80,75 @@ def test_what_was_changed_since_is_refused(harm, artifact, pair, monkeypatch):
     monkeypatch.setenv(PUBLIC_KEY, str(pair[1]))
     with pytest.raises(VerificationError):
         load_artifact(artifact)
+
+
+def edited(artifact):
+    (artifact / CARD_NAME).write_text("# mine")
+
+
+def without_card(artifact):
+    (artifact / CARD_NAME).unlink()
+
+
+@pytest.mark.parametrize("change", [edited, without_card])
+def test_the_card_may_be_edited(change, artifact, pair, monkeypatch):
+    sign(artifact, pair[0])
+    change(artifact)
+    require_signed(artifact, Signer(pair[1]))
+    monkeypatch.setenv(PUBLIC_KEY, str(pair[1]))
+    load_artifact(artifact)
+    added(artifact)
+    with pytest.raises(VerificationError):
+        require_signed(artifact, Signer(pair[1]))
+
+
+def test_a_card_may_be_added(artifact, pair):
+    without_card(artifact)
+    sign(artifact, pair[0])
+    edited(artifact)
+    require_signed(artifact, Signer(pair[1]))
+
+
+@pytest.mark.parametrize("place", ["inner", "inner/deeper"])
+def test_only_the_card_in_the_root_may_be_edited(place, artifact, pair):
+    (artifact / place).mkdir(parents=True)
+    (artifact / place / CARD_NAME).write_text("# theirs")
+    sign(artifact, pair[0])
+    (artifact / place / CARD_NAME).write_text("# mine")
+    with pytest.raises(VerificationError, match="was changed since"):
+        require_signed(artifact, Signer(pair[1]))
+
+
+def test_a_folder_in_place_of_the_card_is_refused(artifact, pair):
+    sign(artifact, pair[0])
+    without_card(artifact)
+    (artifact / CARD_NAME).mkdir()
+    (artifact / CARD_NAME / "more.json").write_text("{}")
+    with pytest.raises(VerificationError, match=r"has a folder README\.md"):
+        require_signed(artifact, Signer(pair[1]))
+    with pytest.raises(VerificationError, match=r"has a folder README\.md"):
+        sign(artifact, pair[0])
+
+
+def test_a_card_that_links_out_of_the_artifact_is_refused(artifact, pair, tmp_path):
+    sign(artifact, pair[0])
+    without_card(artifact)
+    (tmp_path / "secret").write_text("secret")
+    (artifact / CARD_NAME).symlink_to(tmp_path / "secret")
+    with pytest.raises(VerificationError):
+        require_signed(artifact, Signer(pair[1]))
+
+
+def test_what_was_signed_before_there_were_cards_is_accepted(artifact, pair):
+    """Then nothing but the signature itself was left out."""
+    from model_signing import hashing, signing
+
+    without_card(artifact)
+    before = hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
+    config = signing.Config().set_hashing_config(before)
+    config.use_elliptic_key_signer(private_key=pair[0])
+    config.sign(artifact, artifact / SIGNATURE)
+    require_signed(artifact, Signer(pair[1]))
 
 
 def test_another_key_is_refused(artifact, pair, tmp_path):

@@ -10,6 +10,7 @@ from neuron_catalog import NeuronAutoModel
 from neuron_catalog.errors import RequestError, VerificationError
 from neuron_catalog.exporting.exporter import export
 from neuron_catalog.exporting.request import ExportRequest
+from neuron_catalog.inventory import CARD_NAME
 from neuron_catalog.storage.cache import CompileCache
 from neuron_catalog.storage.home import PLACE, REMOTE
 from neuron_catalog.storage.sharing import push
@@ -31,7 +32,24 @@ def url(store_url):
 
 
 def content(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """All files of a folder but its card, which is not brought."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in files.items() if name != CARD_NAME}
+
+
+def test_the_card_goes_to_a_store_and_is_not_needed_from_there(artifact, url):
+    (artifact / CARD_NAME).write_text("# mine")
+    upload_artifact(artifact, url)
+    assert Store(url).read(CARD_NAME) == b"# mine"
+    assert not (downloaded_artifact(url) / CARD_NAME).exists()
+
+
+def test_a_card_that_links_out_of_the_artifact_is_not_uploaded(artifact, url, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    (artifact / CARD_NAME).unlink()
+    (artifact / CARD_NAME).symlink_to(tmp_path / "secret")
+    upload_artifact(artifact, url)
+    assert Store(url).read(CARD_NAME) is None
 
 
 def test_an_artifact_is_loaded_by_its_address(artifact, url, home):

@@ -48,7 +48,9 @@ def test_tiny_export_tells_what_it_did_and_leaves_a_whole_artifact(run, tmp_path
         "Saved to esm_neuron. Load it in Python with: NeuronAutoModel.from_pretrained("
     )
     assert names(tmp_path) == ["esm_neuron"]
-    assert names(tmp_path / "esm_neuron") == ["config.json", "model.pt", "neuron_catalog.json"]
+    assert names(tmp_path / "esm_neuron") == [
+        *("README.md", "config.json", "model.pt", "neuron_catalog.json"),
+    ]
 
 
 def test_default_target_is_named_after_model_and_task(run, tmp_path):

@@ -14,6 +14,7 @@ from neuron_catalog.composition import Composition, intact_files, is_composition
 from neuron_catalog.digests import record_file
 from neuron_catalog.exporting.pipeline import default_pipeline_target, export_pipeline
 from neuron_catalog.exporting.pipeline_request import PipelineRequest, resolve_pipeline
+from neuron_catalog.inventory import CARD_NAME
 from neuron_catalog.manifest import MANIFEST_NAME, Manifest
 from neuron_catalog.models.components import TinyComponentSource
 from neuron_catalog.models.fills import make_inputs
@@ -44,7 +45,7 @@ def test_every_pipeline_of_the_catalog_is_listed_here(catalog):
 
 def test_the_folder_holds_an_artifact_for_each_part_and_what_is_no_part(tiny):
     assert leftovers(tiny.folder.parent) == ["out"]
-    rest = ["model_index.json", MANIFEST_NAME, "scheduler", "tokenizer"]
+    rest = [CARD_NAME, "model_index.json", MANIFEST_NAME, "scheduler", "tokenizer"]
     assert leftovers(tiny.folder) == sorted([*PARTS["stable-diffusion"], *rest])
     for part in PARTS["stable-diffusion"]:
         assert leftovers(tiny.folder / part) == ARTIFACT
@@ -93,7 +94,7 @@ def test_the_composition_says_how_the_parts_belong_together(tiny):
 
 def test_every_file_has_its_digest(tiny):
     paths = [path for path in tiny.folder.rglob("*") if path.is_file()]
-    own = {path.relative_to(tiny.folder).as_posix() for path in paths} - {MANIFEST_NAME}
+    own = {path.relative_to(tiny.folder).as_posix() for path in paths} - {MANIFEST_NAME, CARD_NAME}
     digests = tiny.composition.all_files(tiny.folder)
     assert set(digests) == own
     assert all(record_file(tiny.folder / name) == record for name, record in digests.items())

@@ -92,7 +92,7 @@ def test_export_validate_and_verify(run, tmp_path):
     assert (code, err.count("Error")) == (0, 0)
     assert "Exporting esm for fill-mask with backend torch-export on the CPU" in out
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        *("config.json", "model.pt2", "neuron_catalog.json"),
+        *("README.md", "config.json", "model.pt2", "neuron_catalog.json"),
     ]
     backend = Manifest.read(tmp_path / "out").backend
     assert (backend.name, backend.versions["torch"]) == ("torch-export", torch.__version__)

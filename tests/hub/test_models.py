@@ -1,6 +1,7 @@
 """Checkpoints are read from a hub, artifacts written to it and read back, with the real client."""
 
 import pytest
+from huggingface_hub import ModelCard
 from tests.hub.server import HubServer
 
 EXPORT = """
@@ -78,6 +79,28 @@ def test_an_artifact_goes_to_the_hub_and_comes_back_whole(commits, hub, client, 
     assert {"config.json", "model.pt", "neuron_catalog.json"} <= set(stored)
     assert stored["model.pt"] == (tmp_path / "saved" / "model.pt").read_bytes()
     assert hub.repository("owner/bert-neuron").private
+
+
+def test_the_card_tells_of_the_repository_and_is_edited_there(commits, hub, client, tmp_path):
+    first = hub.add(MODEL, {"README.md": b"---\nlicense: mit\nlanguage: no\n---\n# Theirs\n"})
+    hub.add(MODEL, {"README.md": b"---\nlicense: apache-2.0\n---\n# Later\n"})
+    sent, again = client(
+        EXPORT
+        + f"""
+    model = NeuronModelForMaskedLM.from_pretrained({MODEL!r}, export=True, revision={first!r}, **SIZES)
+    model.push_to_hub("saved", "owner/bert-neuron")
+    api = HfApi()
+    api.upload_file(path_or_fileobj=b"# mine", path_in_repo="README.md", repo_id="owner/bert-neuron")
+    loaded = NeuronAutoModel.from_pretrained("owner/bert-neuron")
+    loaded.save_pretrained("again")
+    result = [Path(place, "README.md").read_text() for place in ("saved", "again")]
+    """,
+        token="secret",
+    )
+    data = ModelCard(sent, ignore_metadata_errors=False).data
+    assert (data.base_model, data.license, data.language) == (MODEL, "mit", "no")
+    assert f"The repository `{MODEL}` of the hub, at the revision `{first}`." in sent
+    assert again == "# mine"
 
 
 def test_a_checkpoint_of_the_hub_is_not_taken_for_an_artifact(commits, client):

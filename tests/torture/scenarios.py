@@ -10,6 +10,7 @@ from neuron_catalog.catalog.index import load_catalog
 from neuron_catalog.exporting.compiling import silent
 from neuron_catalog.exporting.exporter import export_into
 from neuron_catalog.exporting.request import ExportRequest, Resolved, resolve
+from neuron_catalog.inventory import CARD_NAME
 from neuron_catalog.manifest import MANIFEST_NAME, Manifest
 from neuron_catalog.storage import disk
 from neuron_catalog.storage.cache import CompileCache
@@ -138,7 +139,7 @@ def artifact_or_nothing(folder: Path, finished: bool) -> None:
         return
     manifest = Manifest.read(out)
     manifest.require_intact(out)
-    assert {path.name for path in out.iterdir()} == {*manifest.files, MANIFEST_NAME}
+    assert {path.name for path in out.iterdir()} == {*manifest.files, MANIFEST_NAME, CARD_NAME}
     assert not finished or manifest.seed == 0
 
 

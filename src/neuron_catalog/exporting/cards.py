@@ -14,6 +14,7 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
+import yaml
 from huggingface_hub import ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -192,7 +193,8 @@ def _front(task: str, tags: Iterable[str], origins: list[str], said: Said) -> Ma
         "tags": list(tags),
         "base_model": origins[0] if len(origins) == 1 else origins or None,
     }
-    return Markdown(ModelCardData(**facts).to_yaml())
+    written = ModelCardData(**facts).to_dict()  # its own `to_yaml` strips the last value, too
+    return Markdown(yaml.safe_dump(written, sort_keys=False, allow_unicode=True).removesuffix("\n"))
 
 
 def _tags(*names: str) -> list[str]:

@@ -79,7 +79,7 @@ def exported(catalog, tmp_path_factory):
 
 def test_all_checks_pass_and_what_was_seen_is_recorded(exported):
     assert sorted(path.name for path in exported.folder.iterdir()) == [
-        *("config.json", "model.hlo.zip", "neuron_catalog.json"),
+        *("README.md", "config.json", "model.hlo.zip", "neuron_catalog.json"),
     ]
     for graph in exported.manifest.graphs:
         assert {check.status for check in graph.checks} == {"passed"}
