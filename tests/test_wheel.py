@@ -19,6 +19,8 @@ def test_wheel_brings_the_whole_catalog_and_works_without_the_checkout(tmp_path)
     (wheel,) = tmp_path.glob("neuron_catalog-*.whl")
     installed = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(installed)
+    templates = {path.name for path in (ROOT / "src/neuron_catalog/exporting/templates").iterdir()}
+    assert {path.name for path in installed.glob("neuron_catalog/exporting/templates/*")} == templates
     script = (
         f"import sys; sys.path.insert(0, {str(installed)!r})\n"
         "from neuron_catalog.catalog.folders import shipped_folder\n"

@@ -193,8 +193,9 @@ def _front(task: str, tags: Iterable[str], origins: list[str], said: Said) -> Ma
         "tags": list(tags),
         "base_model": origins[0] if len(origins) == 1 else origins or None,
     }
-    written = ModelCardData(**facts).to_dict()  # its own `to_yaml` strips the last value, too
-    return Markdown(yaml.safe_dump(written, sort_keys=False, allow_unicode=True).removesuffix("\n"))
+    told: dict[str, Any] = ModelCardData(**facts).to_dict()  # type: ignore[no-untyped-call]
+    # its own `to_yaml` strips the last value, too
+    return Markdown(yaml.safe_dump(told, sort_keys=False, allow_unicode=True).removesuffix("\n"))
 
 
 def _tags(*names: str) -> list[str]:
