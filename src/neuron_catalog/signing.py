@@ -82,7 +82,7 @@ EC_KEY = "Make one with: openssl ecparam -genkey -name prime256v1 -noout -out ke
 
 
 def require_signed(artifact: Path, signer: Signer) -> None:
-    """Make sure that an artifact was signed so, and nothing but its card was changed, added or removed since.
+    """Make sure that an artifact was signed so, and no file but its card was changed, added or removed since.
 
     Raises:
         VerificationError: if it is not signed, by another, or was changed.

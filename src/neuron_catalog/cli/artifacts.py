@@ -51,7 +51,7 @@ def verify(
         signer = Signer(public_key, identity, identity_provider)
         require_signed(artifact, signer)
     if not as_json and asked:
-        say(f"Signed by {signer}; nothing was changed, added or removed since.")
+        say(f"Signed by {signer}; nothing was changed, added or removed since. Its card is not covered.")
     elif not as_json and (artifact / SIGNATURE).is_file():
         say("It is signed; --public_key or --identity tells by whom.")
 
