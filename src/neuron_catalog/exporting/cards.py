@@ -194,8 +194,9 @@ def _front(task: str, tags: Iterable[str], origins: list[str], said: Said) -> Ma
         "base_model": origins[0] if len(origins) == 1 else origins or None,
     }
     told: dict[str, Any] = ModelCardData(**facts).to_dict()  # type: ignore[no-untyped-call]
-    # its own `to_yaml` strips the last value, too
-    return Markdown(yaml.safe_dump(told, sort_keys=False, allow_unicode=True).removesuffix("\n"))
+    # Its own `to_yaml` strips the last value, and writes a line break of Unicode so that a space is read.
+    printable = json.dumps(told, ensure_ascii=False).isprintable()
+    return Markdown(yaml.safe_dump(told, sort_keys=False, allow_unicode=printable).removesuffix("\n"))
 
 
 def _tags(*names: str) -> list[str]:
