@@ -7,7 +7,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 
-NO_PART_OF_AN_EXPORT = ("authoring", "cli", "sweeping")
+NO_PART_OF_AN_EXPORT = ("authoring", "cli", "pages", "sweeping")
 """Rooms whose code decides nothing about what is exported, or how a row ends."""
 
 

@@ -28,7 +28,7 @@ from neuron_catalog.exporting.compiling import OnStep
 from neuron_catalog.exporting.request import Resolved
 from neuron_catalog.manifest import Manifest
 from neuron_catalog.storage.cache import CompileCache
-from neuron_catalog.storage.home import compile_cache_home, remote_cache
+from neuron_catalog.storage.home import remote_cache
 from neuron_catalog.storage.keys import Key
 from neuron_catalog.storage.sharing import pull
 from neuron_catalog.storage.stores import Store
@@ -48,12 +48,6 @@ OF_WEIGHTS = ("weights", "preprocessing", "labels", "seed", "checked")
 
 ENVIRONMENT = ("NEURON_CC_FLAGS", "XLA_FLAGS")
 """Variables that the compilers read options from."""
-
-
-def usual_cache() -> CompileCache | None:
-    """Return the compile cache of this user, unless it was turned off."""
-    home = compile_cache_home()
-    return CompileCache(home) if home else None
 
 
 def key_of(resolved: Resolved, validation: bool, preprocessing: Iterable[Path] = ()) -> Key | None:

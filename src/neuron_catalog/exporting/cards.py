@@ -83,8 +83,8 @@ PIPELINE_TAGS = frozenset(
         "zero-shot-object-detection",
     ]
 )
-"""Tasks that the hub sorts models by: `PIPELINE_DATA` of huggingface.js. It is given up there for
-`text2text-generation`, whose pipeline transformers 5 no longer has."""
+"""Tasks that the hub sorts models by: `PIPELINE_DATA` of huggingface.js. `text2text-generation` is left out:
+transformers 5 has no pipeline for it."""
 
 OUTCOMES = {"passed": "passed", "failed": "failed", "not_run": "not run", "deviates": "deviates by design"}
 

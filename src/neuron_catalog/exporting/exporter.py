@@ -16,7 +16,7 @@ from transformers.utils import GENERATION_CONFIG_NAME
 from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.digests import record_file
 from neuron_catalog.exporting.build import Built, Draft, build, draft_of, live_subjects, read_back
-from neuron_catalog.exporting.caching import key_of, recalled_or_made, usual_cache
+from neuron_catalog.exporting.caching import key_of, recalled_or_made
 from neuron_catalog.exporting.cards import write_card
 from neuron_catalog.exporting.compiling import OnStep, silent
 from neuron_catalog.exporting.examination import examine, examine_before, unexamined
@@ -31,7 +31,7 @@ from neuron_catalog.manifest import (
     Plan,
 )
 from neuron_catalog.models.source_cards import said_of_license
-from neuron_catalog.storage.cache import CompileCache
+from neuron_catalog.storage.cache import CompileCache, usual_cache
 from neuron_catalog.storage.publish import publication, require_free
 from neuron_catalog.version import __version__
 

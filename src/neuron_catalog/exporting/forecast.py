@@ -6,9 +6,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuron_catalog.exporting.caching import key_of, usual_cache
+from neuron_catalog.exporting.caching import key_of
 from neuron_catalog.exporting.request import Resolved
-from neuron_catalog.storage.cache import Entry, Failure
+from neuron_catalog.storage.cache import Entry, Failure, usual_cache
 from neuron_catalog.storage.keys import Difference, Key
 
 UNTOLD = "The model is made by code of its checkpoint: nothing tells it from others but loading it."

@@ -16,7 +16,7 @@ from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.composition import AdapterRecord, Composition, PartRecord, PipelineSourceRecord
 from neuron_catalog.digests import record_file
 from neuron_catalog.errors import CompileError, RequestError, VerificationError
-from neuron_catalog.exporting.caching import key_of, usual_cache
+from neuron_catalog.exporting.caching import key_of
 from neuron_catalog.exporting.cards import write_pipeline_card
 from neuron_catalog.exporting.compiling import OnStep, silent
 from neuron_catalog.exporting.exporter import export_into
@@ -29,6 +29,7 @@ from neuron_catalog.exporting.pipeline_request import (
 from neuron_catalog.manifest import MANIFEST_NAME, Manifest
 from neuron_catalog.models.pipeline_sources import source_of
 from neuron_catalog.models.source_cards import said_of_license
+from neuron_catalog.storage.cache import usual_cache
 from neuron_catalog.storage.publish import publication, require_free
 from neuron_catalog.version import __version__
 

@@ -64,7 +64,9 @@ class Sweep(Strict):
     backends: List[BackendName] = ()
     """A job for each. Without any: the preferred one of the machine."""
     compiler: FrozenMap[DimName, bool | int | float | str | List[Text]] = {}
-    """What the compilers should do, by the names of the options of `export`: `optlevel: 1`."""
+    """What the compilers should do, by the names of the options of `export`: `optlevel: 1`.
+
+    Each backend gets those that it can do."""
     validation: bool = True
     """Whether the compiled graphs are checked against the eager models."""
     exclude: List[Exclusion] = ()

@@ -28,6 +28,7 @@ from pydantic import JsonValue
 from neuron_catalog.digests import FileName, FileRecord, alteration, record_file
 from neuron_catalog.errors import CompileError, RequestError
 from neuron_catalog.parts import Record
+from neuron_catalog.storage.home import compile_cache_home
 from neuron_catalog.storage.keys import Key, key_written
 from neuron_catalog.storage.publish import publication
 
@@ -274,3 +275,9 @@ def _copied(source: Path, target: Path, recorded: FileRecord) -> bool:
             raise
         return False
     return not alteration(target, recorded)
+
+
+def usual_cache() -> CompileCache | None:
+    """Return the compile cache of this user, unless it was turned off."""
+    home = compile_cache_home()
+    return CompileCache(home) if home else None

@@ -11,12 +11,8 @@ from typing import Any
 
 from neuron_catalog.catalog.index import Catalog
 from neuron_catalog.errors import NeuronCatalogError
-from neuron_catalog.exporting.caching import usual_cache
-from neuron_catalog.exporting.forecast import future_key
-from neuron_catalog.exporting.request import resolve
-from neuron_catalog.storage.cache import CompileCache, Entry
+from neuron_catalog.storage.cache import CompileCache, Entry, usual_cache
 from neuron_catalog.sweeping.jobs import Job, source_name
-from neuron_catalog.sweeping.work import request_of
 
 MOST_ASKED = 1_000
 """Jobs that the cache is asked for: to know the key of one takes 2 ms or more."""
@@ -83,6 +79,10 @@ def _has(axes: dict[str, int], job: Job) -> bool:
 
 
 def _is_cached(job: Job, cache: CompileCache, catalog: Catalog) -> bool:
+    from neuron_catalog.exporting.forecast import future_key  # these begin torch and transformers
+    from neuron_catalog.exporting.request import resolve
+    from neuron_catalog.sweeping.work import request_of
+
     try:
         key = future_key(resolve(request_of(job, Path(job.name)), catalog), job.validation)
     except NeuronCatalogError:  # the job will tell

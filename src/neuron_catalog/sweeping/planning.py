@@ -20,6 +20,7 @@ from neuron_catalog.storage.stores import is_url
 from neuron_catalog.sweeping.jobs import Job, name_of
 
 Axes = dict[str, int | tuple[int, ...]]
+Options = dict[str, JsonValue]
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ class _Planning:
         problems: list[Problem] = []
         found: list[tuple[str, Job]] = []
         for subject in self._subjects(problems):
-            for task, backend in itertools.product(subject.tasks, backends):
-                found += [(subject.label, job) for job in self._jobs(subject, task, backend)]
+            for task, (backend, options) in itertools.product(subject.tasks, backends):
+                found += [(subject.label, job) for job in self._jobs(subject, task, backend, options)]
         self._require_axes_in_use(job for _, job in found)
         kept = [job for label, job in found if not self._is_excluded(label, job)]
         return Planned(
@@ -97,11 +98,26 @@ class _Planning:
         to = self.sweep.destination
         return to if is_url(to) else str(self.source.path.absolute().parent / Path(to).expanduser())
 
-    def _backends(self) -> list[str]:
-        from neuron_catalog.exporting.request import backend_for
+    def _backends(self) -> list[tuple[str, Options]]:
+        """Return the backends, each with those of the compiler's options that it can do."""
+        from neuron_catalog.exporting import backends
 
-        compiler = _compiler(self.sweep)
-        return [backend_for(name, compiler)[0] for name in self.sweep.backends or [None]]
+        options = _compiler(self.sweep)
+        chosen = dict(map(backends.choose, self.sweep.backends or [None]))
+        refusals = {
+            option: {name: backend.unsupported(option, value) for name, backend in chosen.items()}
+            for option, value in options.items()
+        }
+        for option, reasons in refusals.items():
+            if all(reasons.values()):
+                told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+                raise RequestError(
+                    f"No backend of this sweep can do {option}={options[option]}: {told}.", "Take it out."
+                )
+        return [
+            (name, {each: value for each, value in options.items() if not refusals[each][name]})
+            for name in chosen
+        ]
 
     def _subjects(self, problems: list[Problem]) -> Iterator[Subject]:
         seen = set()
@@ -183,7 +199,7 @@ class _Planning:
             )
         return tasks
 
-    def _jobs(self, subject: Subject, task: str, backend: str) -> Iterator[Job]:
+    def _jobs(self, subject: Subject, task: str, backend: str, options: Options) -> Iterator[Job]:
         used = [each for each in self.sweep.axes if each in self.catalog.axes(subject.architecture, task)]
         for sizes in itertools.product(*(_choices(self.sweep.axes[axis]) for axis in used)):
             axes: Axes = dict(zip(used, sizes, strict=True))
@@ -194,7 +210,7 @@ class _Planning:
                 task=task,
                 axes=axes,
                 backend=backend,
-                compiler=_compiler(self.sweep),
+                compiler=options,
                 validation=self.sweep.validation,
             )
 
@@ -209,7 +225,7 @@ class _Planning:
         return any(_holds(each, label, job) for each in self.sweep.exclude)
 
 
-def _compiler(sweep: Sweep) -> dict[str, JsonValue]:
+def _compiler(sweep: Sweep) -> Options:
     return {name: [*value] if isinstance(value, tuple) else value for name, value in sweep.compiler.items()}
 
 
