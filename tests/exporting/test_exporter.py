@@ -53,6 +53,15 @@ def test_tiny_export_tells_what_it_did_and_leaves_a_whole_artifact(run, tmp_path
     ]
 
 
+def test_an_input_to_which_the_eager_model_has_no_answer_either_proves_nothing_against_a_graph(run, tmp_path):
+    """Of nine short texts one is all mask tokens under the opposite mask: ESM divides by zero."""
+    target = tmp_path / "out"
+    sizes = ("--batch_size", "9", "--sequence_length", "8")
+    assert run("export", "esm", "--task", "fill-mask", *sizes, str(target))[0] == 0
+    (check,) = [c for c in Manifest.read(target).graphs[0].checks if c.name == "inputs_alive"]
+    assert check.status == "passed"
+
+
 def test_default_target_is_named_after_model_and_task(run, tmp_path):
     assert run("export", "esm", "--task", "fill-mask")[0] == 0
     assert names(tmp_path) == ["esm-tiny-fill-mask-neuron"]

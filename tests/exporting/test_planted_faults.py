@@ -188,7 +188,7 @@ FAULTS = {
         "bert",
         "fill-mask",
         lambda module, example: Altered(module, nan_where_early_tokens_are_masked),
-        "inputs_alive: another attention_mask gives NaN or infinity",
+        "inputs_alive: another attention_mask gives NaN or infinity, and not where the eager model does",
     ),
     "rows mixed across the batch": Fault(
         "bert", "fill-mask", on_outputs(batch_statistics), "rows_independent: logits differs by"

@@ -118,14 +118,21 @@ def check_values(subject: Subject) -> Check:
 
 
 def check_inputs_alive(subject: Subject) -> Check:
-    """4. Changing any one input changes an output; otherwise its value was baked into the graph."""
+    """4. Changing any one input changes an output; otherwise its value was baked into the graph.
+
+    NaN and infinity are as good as any other change where the eager model gives them, too: a model may have
+    no answer to such an input, as ESM to a text of nothing but mask tokens.
+    """
     base = subject.mixed
     dead, tried = [], []
     for tensor, inputs in altered(subject.plan, base.inputs):
         tried.append(tensor.name)
         given = subject.compiled(inputs)
         if not all(torch.isfinite(value).all() for value in given.values()):
-            dead.append(f"another {tensor.name} gives NaN or infinity")
+            if not _finite_alike(given, subject.eager(inputs)):
+                dead.append(
+                    f"another {tensor.name} gives NaN or infinity, and not where the eager model does"
+                )
         elif not _changed(given, base.compiled, subject):
             alive = _changed(subject.eager(inputs), base.eager, subject)
             why = "its traced value was baked in" if alive else "the eager model ignores it too"
@@ -262,6 +269,13 @@ def _changed(after: Outputs, before: Outputs, subject: Subject) -> bool:
     """Whether outputs differ by more than rounding; both are of one computation, however precise it is."""
     tolerance = replace(subject.tolerance, absolute_alternative=False)
     return any(difference(after[name], value) > tolerance.allowed(value) for name, value in before.items())
+
+
+def _finite_alike(outputs: Outputs, others: Outputs) -> bool:
+    """Whether NaN and infinities are at the same places."""
+    return all(
+        torch.equal(torch.isfinite(value), torch.isfinite(others[name])) for name, value in outputs.items()
+    )
 
 
 def waived(check: Check, plan: Plan) -> Check:
