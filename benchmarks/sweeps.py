@@ -1,7 +1,7 @@
 """What a sweep costs beyond its exports: `python benchmarks/sweeps.py [overhead] [plan] [status] [report]`.
 
-- overhead: seconds of a job in a sweep of one process, against an export in one warm process; and the
-  throughput of two processes;
+- overhead: seconds of a job in a sweep of one process, or of one at a time on a Ray cluster of this machine,
+  against an export in one warm process; and the throughput of two processes;
 - plan: planning 10,000 jobs: time and memory;
 - status: of a sweep of 10,000 jobs;
 - report: of a sweep of 10,000 jobs: writing it, its sizes, and what it is like to use in Chromium.
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 from in_browser import page_times
@@ -55,24 +56,28 @@ print(json.dumps(time.perf_counter() - started))
 
 
 def bench_overhead(folder: Path) -> None:
-    """Time the same jobs as exports of one warm process, as a sweep of one process, and of two."""
+    """Time the same jobs as exports of one warm process, as sweeps of one process and of two, and on Ray."""
     os.environ["NEURON_CATALOG_CACHE"] = ""  # every job compiles
-    warm, one, two = [], [], []
+    warm, runs = [], {"one process": [], "two processes": [], "on Ray": []}
     for round_ in range(ROUNDS):
         place = folder / str(round_)
         place.mkdir()
         path = _sweep(place, {"batch_size": [*range(1, JOBS // 4 + 1)], "sequence_length": [8, 12, 16, 24]})
         told = subprocess.run(
-            [PYTHON, "-c", WARM, str(path), str(os.cpu_count())], check=True, capture_output=True, text=True
+            [PYTHON, "-c", WARM, str(path), "1"], check=True, capture_output=True, text=True
         )
         warm.append(json.loads(told.stdout) / JOBS)
-        one.append(_seconds_of_each(path, 1))
-        two.append(_seconds_of_each(path, 2))
-    overhead = [b / a - 1 for a, b in zip(warm, one, strict=True)]
-    gain = [a / b for a, b in zip(one, two, strict=True)]
+        runs["one process"].append(_run(path, 1))
+        runs["two processes"].append(_run(path, 2))
+        runs["on Ray"].append(_run(path, 1, "--engine", "ray"))
     print(f"seconds of an export in a warm process (min / median / max of {ROUNDS}): {spread(warm)}")
-    print(f"  of a job, one process: {spread(one)}; two processes: {spread(two)}")
-    print(f"  overhead of a job: {spread(overhead)}, target <= 0.05: {statistics.median(overhead):.3f}")
+    for name, of in runs.items():
+        print(f"  of a job, {name}: {spread([run.each for run in of])}")
+        if name != "two processes":
+            beyond = [run.each / base - 1 for run, base in zip(of, warm, strict=True)]
+            print(f"    beyond an export: {spread(beyond)}")
+            print(f"    beyond its own seconds: {spread([run.beyond for run in of], 4)}")
+    gain = [a.each / b.each for a, b in zip(runs["one process"], runs["two processes"], strict=True)]
     print(f"  throughput of two over one: {spread(gain, 2)}, target >= 1.7: {statistics.median(gain):.2f}")
 
 
@@ -83,26 +88,33 @@ def _sweep(folder: Path, axes: dict[str, list[int]]) -> Path:
         "axes": axes,
         "backends": ["torchscript"],
         "destination": "out",
+        "limits": {"cpus": 1},
     }
     path = folder / "sweep.yaml"
     path.write_text(yaml.safe_dump(said))
     return path
 
 
-def _seconds_of_each(path: Path, workers: int) -> float:
-    """Run a sweep; return the seconds from its first outcome to its last, for each that came after the first.
+class Run(NamedTuple):
+    """A sweep, from its first outcome on: what came before is the start of Python and of torch."""
 
-    What came before is the start of Python and of torch in each process.
-    """
-    command = [COMMAND, "sweep", "run", str(path), "--jobs", str(workers), "--json"]
-    told = []
+    each: float
+    """Seconds for a job."""
+    beyond: float
+    """What of them is not in the jobs' own seconds, as a share of these. Of one process only."""
+
+
+def _run(path: Path, workers: int, *options: str) -> Run:
+    command = [COMMAND, "sweep", "run", str(path), "--jobs", str(workers), "--json", *options]
+    told, own = [], []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
-        for _ in running.stdout:
+        for line in running.stdout:
             told.append(time.perf_counter())
+            own.append(json.loads(line)["seconds"])
     shutil.rmtree(path.parent / "out")
-    first = told[workers - 1]  # all processes are warm
-    return (told[-1] - first) / (len(told) - workers)
+    seconds = told[-1] - told[workers - 1]  # all processes are warm
+    return Run(seconds / (len(told) - workers), seconds / sum(own[workers:]) - 1)
 
 
 def bench_plan(folder: Path) -> None:

@@ -6,10 +6,11 @@ import os
 import resource
 import socket
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from neuron_catalog.catalog.index import load_catalog
+from neuron_catalog.catalog.index import Catalog, load_catalog
 from neuron_catalog.errors import NeuronCatalogError, first_line
 from neuron_catalog.exporting.exporter import Exported, export
 from neuron_catalog.exporting.request import ExportRequest
@@ -27,7 +28,7 @@ def do(job: Job, place: str, catalogs: tuple[str, ...] = (), attempt: int = 1) -
     made: list[Exported] = []
 
     def exported(folder: Path) -> Manifest:
-        made.append(export(request_of(job, folder), load_catalog(catalogs)))
+        made.append(export(request_of(job, folder), _catalog(catalogs)))
         return made[0].manifest
 
     failure = ("", "")
@@ -50,6 +51,12 @@ def do(job: Job, place: str, catalogs: tuple[str, ...] = (), attempt: int = 1) -
     )
     destination.write(outcome)
     return outcome
+
+
+@lru_cache(maxsize=1)
+def _catalog(folders: tuple[str, ...]) -> Catalog:
+    """Return the catalog; one process does all its jobs with what it read first."""
+    return load_catalog(folders)
 
 
 def request_of(job: Job, folder: Path) -> ExportRequest:
