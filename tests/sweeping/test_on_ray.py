@@ -150,3 +150,18 @@ def test_what_no_machine_has_is_waited_for(on_ray, sweep):
     driver.send_signal(signal.SIGINT)
     _, err = driver.communicate()
     assert driver.returncode == 130, err
+
+
+def test_another_version_of_ray_is_refused_before_a_job_begins(cluster, sweep, tmp_path):
+    arguments = ["sweep", "run", str(sweep()), "--engine", "ray", "--address", cluster.address]
+    code = "import sys, ray; ray.__version__ = '2.1.0'; from neuron_catalog.cli.main import main; "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}sys.exit(main({arguments!r}))"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 4, done.stderr
+    assert f"Ray could not connect to {cluster.address}: Version mismatch:" in done.stderr
+    assert "Ray: 2.1.0" in done.stderr
+    assert outcomes(tmp_path) == {}

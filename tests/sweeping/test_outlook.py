@@ -82,3 +82,12 @@ def test_the_example_of_the_documents_is_a_sweep(catalog):
     assert (len(found.jobs), found.excluded) == (7, 1)
     text = (ROOT / "docs" / "sweep.yaml").read_text().split("\n", 1)[1]
     assert text in (ROOT / "docs" / "sweeps.md").read_text()
+
+
+def test_the_sweep_of_the_readme_is_one(catalog, tmp_path):
+    text = (ROOT / "README.md").read_text().partition("```yaml\n# sweep.yaml\n")[2].partition("```")[0]
+    (tmp_path / "sweep.yaml").write_text(text)
+    found = read_plan(tmp_path / "sweep.yaml", catalog)
+    assert len(found.jobs) == 8
+    assert len(text.splitlines()) == 5
+    assert [each.cause for each in found.problems] == ["There is no folder ./checkpoints/*."]
