@@ -36,14 +36,18 @@ def test_what_is_left_is_guessed_from_what_was_done():
     assert progress.line().endswith("2 running, 6 not done yet, about 2 min 0 s left")
 
 
-def test_a_terminal_gets_one_line_and_what_failed():
+def test_a_terminal_gets_what_is_done_now_and_what_failed():
     screen = StringIO()
     console = Console(file=screen, force_terminal=True, width=120)
-    with Live(console=console, auto_refresh=False) as live:
-        progress = Progress(total=2, workers=1, live=live)
+    progress = Progress(total=2, workers=1)
+    with Live(get_renderable=progress.table, console=console, auto_refresh=False) as progress.live:
+        progress.begin(outcome().job)
+        progress.live.refresh()
+        assert "esm.fill-mask  0 s" in screen.getvalue()
+        screen.truncate(0)
         progress.tell(outcome())
         progress.tell(outcome("failed", cause="[It] broke."))
-        live.refresh()
+        progress.live.refresh()
     told = screen.getvalue()
     assert "esm.fill-mask: FAILED, 2.0 s. [It] broke." in told
     assert "esm.fill-mask: done" not in told

@@ -1,7 +1,8 @@
-"""How far a sweep is: a live line on a terminal, a line for each job elsewhere, or a JSON object for each."""
+"""How far a sweep is: a live table on a terminal, elsewhere a line or a JSON object for each job."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -14,7 +15,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 if TYPE_CHECKING:
-    from neuron_catalog.sweeping.jobs import Outcome
+    from neuron_catalog.sweeping.jobs import Job, Outcome
+
+MOST_SHOWN = 12
+"""Jobs that a terminal shows at once; those that were begun first."""
 
 WORDS = {"done": "done", "cached": "from the cache", "failed": "FAILED"}
 
@@ -33,12 +37,19 @@ class Progress:
     """Of the jobs that were done since it began."""
     count: int = 0
     out: TextIO = field(default_factory=lambda: sys.stdout)
+    begun: dict[str, float] = field(default_factory=dict)
+    """Name of a job that is being done → when it was begun."""
+
+    def begin(self, job: Job) -> None:
+        """Take in that a job was given to the engine."""
+        self.begun[job.name] = time.monotonic()
 
     def tell(self, outcome: Outcome) -> None:
         """Take an outcome in, and show it."""
         self.states[outcome.state] += 1
         self.seconds += outcome.seconds
         self.count += 1
+        self.begun.pop(outcome.job.name, None)
         if self.as_json:
             self.print(json.dumps({"event": outcome.state, **outcome.model_dump(mode="json")}))
             return
@@ -50,18 +61,23 @@ class Progress:
             return
         if outcome.state == "failed":
             self.live.console.print(told, markup=False, highlight=False)
-        self.show()
 
     def print(self, line: str) -> None:
         """Print one line."""
         typer.echo(line, file=self.out)
 
-    def show(self) -> None:
-        """Draw the live line again."""
-        if self.live is not None:
-            from rich.text import Text
+    def table(self) -> Any:
+        """Return what a terminal shows: the jobs that are being done, with their times, and a line of all."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
 
-            self.live.update(Text(self.line()))
+        now, jobs = time.monotonic(), Table.grid(padding=(0, 2))
+        jobs.add_column(no_wrap=True, overflow="ellipsis")
+        jobs.add_column(justify="right", no_wrap=True)
+        for name, begun in itertools.islice(self.begun.items(), min(self.workers, MOST_SHOWN)):
+            jobs.add_row(Text(name), spoken(now - begun))
+        return Group(jobs, Text(self.line()))
 
     def line(self) -> str:
         """Return the state of everything in one line."""
@@ -82,7 +98,6 @@ def progress_of(
     progress = Progress(total, workers, as_json, states=states, out=out or sys.stdout)
     started = time.monotonic()
     with _live(progress) as progress.live:
-        progress.show()
         yield progress
     if not as_json:
         progress.print(f"{summary(total, progress.states)} in {spoken(time.monotonic() - started)}.")
@@ -94,7 +109,12 @@ def _live(progress: Progress) -> Any:
     from rich.console import Console
     from rich.live import Live
 
-    return Live(console=Console(file=progress.out), transient=True, refresh_per_second=4)
+    return Live(
+        get_renderable=progress.table,
+        console=Console(file=progress.out),
+        transient=True,
+        refresh_per_second=4,
+    )
 
 
 def summary(total: int, states: Mapping[str, int], running: int = 0) -> str:

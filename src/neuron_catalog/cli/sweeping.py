@@ -168,7 +168,7 @@ def _done(
         if not workers:
             typer.echo("No machine of the cluster has what a job needs; waiting for one.", err=True)
         with progress_of(len(record.jobs), before, max(1, workers), as_json, out) as progress:
-            for outcome in sweep(destination, left, record, engine):
+            for outcome in sweep(destination, left, record, engine, progress.begin):
                 progress.tell(outcome)
     return progress.states["failed"]
 

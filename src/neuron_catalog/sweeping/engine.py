@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -76,10 +76,12 @@ class Engine(Protocol):
         ...
 
 
-def drive(engine: Engine, jobs: Sequence[Job], retries: int) -> Iterator[Outcome]:
+def drive(
+    engine: Engine, jobs: Sequence[Job], retries: int, on_start: Callable[[Job], None] = lambda _: None
+) -> Iterator[Outcome]:
     """Have jobs done, and yield each outcome when it is there, in no order.
 
-    A job that was lost is done again, `retries` times.
+    A job that was lost is done again, `retries` times. `on_start` hears of each that the engine is given.
     """
     waiting = deque((job, 1) for job in jobs)
     running: dict[Hashable, tuple[Job, int]] = {}
@@ -87,6 +89,7 @@ def drive(engine: Engine, jobs: Sequence[Job], retries: int) -> Iterator[Outcome
         while waiting and len(running) < engine.capacity():
             job, attempt = waiting.popleft()
             running[engine.start(job, attempt)] = job, attempt
+            on_start(job)
         handle, result = engine.next_ended()
         job, attempt = running.pop(handle)
         if isinstance(result, Outcome):

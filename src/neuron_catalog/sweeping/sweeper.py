@@ -78,14 +78,18 @@ def opened(destination: Destination, record: SweepRecord, crew: Crew) -> Iterato
 
 
 def sweep(
-    destination: Destination, jobs: Sequence[Job], record: SweepRecord, engine: Engine
+    destination: Destination,
+    jobs: Sequence[Job],
+    record: SweepRecord,
+    engine: Engine,
+    on_start: Callable[[Job], None] = lambda _: None,
 ) -> Iterator[Outcome]:
-    """Do jobs, and yield their outcomes; each is written down when it is yielded.
+    """Do jobs, and yield their outcomes; each is written down when it is yielded. See `drive`.
 
     Raises:
         RequestError: if an outcome cannot be written.
     """
-    for outcome in drive(engine, jobs, record.limits.retries):
+    for outcome in drive(engine, jobs, record.limits.retries, on_start):
         if outcome.state == "failed":
             destination.write(outcome)  # whoever did it may have been killed before it could
         yield outcome
