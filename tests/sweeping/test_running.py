@@ -78,52 +78,55 @@ def test_what_takes_too_long_is_ended(planned):
     assert outcome.cause == "It took more than 0.001 minutes, and was ended."
 
 
-def children():
-    return [each for each in psutil.Process().children() if "spawn_main" in " ".join(each.cmdline())]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("retries", "state", "attempts"), [(1, "done", 2), (0, "failed", 1)])
-def test_a_job_whose_process_was_killed_is_done_again(planned, retries, state, attempts, monkeypatch):
-    scheduled = local.ProcessPool.schedule
-    killed = []
-
-    def schedule(*arguments, **named):
-        future = scheduled(*arguments, **named)
-        if not killed:
-            killed.extend(wait_for(children))
-            wait_for(lambda: future.running())
-            killed[0].kill()
-        return future
-
-    monkeypatch.setattr(local.ProcessPool, "schedule", schedule)
-    outcome = only_outcome(planned, Bounds(retries=retries))
-    assert (outcome.state, outcome.attempts) == (state, attempts)
-    if state == "failed":
-        assert outcome.cause == "Its process was ended from outside (SIGKILL)."
-
-
-@pytest.mark.slow
-def test_a_process_that_is_killed_before_it_has_a_job_is_replaced(planned):
-    plan = planned(axes={"batch_size": [1, 2], "sequence_length": 8})
-    with local.LocalEngine(Order(plan.place), 1) as engine:
-        outcomes = drive(Killing(engine), plan.jobs, retries=1)
-        assert sorted(each.attempts for each in outcomes) == [1, 2]
-
-
 class Killing:
-    """An engine whose process is killed while it starts."""
+    """An engine whose first process is killed: while it starts, or while it does its job."""
 
-    def __init__(self, engine):
-        self.engine, self.killed = engine, False
+    def __init__(self, engine, when):
+        self.engine, self.when, self.killed = engine, when, False
         self.capacity, self.next_ended = engine.capacity, engine.next_ended
 
     def start(self, job, attempt):
-        handle = self.engine.start(job, attempt)
+        hand = self.engine.start(job, attempt)
         if not self.killed:
             self.killed = True
-            wait_for(children)[0].kill()
-        return handle
+            wait_for(self.when)
+            psutil.Process(hand.process.pid).kill()
+        return hand
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["at once", "at work"])
+@pytest.mark.parametrize(("retries", "state", "attempts"), [(1, "done", 2), (0, "failed", 1)])
+def test_a_job_whose_process_was_killed_is_done_again(planned, tmp_path, when, retries, state, attempts):
+    plan = planned(axes={"batch_size": [1, 2], "sequence_length": 8})
+    moment = (lambda: True) if when == "at once" else (lambda: [*tmp_path.glob("out/.*")])
+    with local.LocalEngine(Order(plan.place), 1) as engine:
+        first, second = drive(Killing(engine, moment), plan.jobs, retries)
+    assert (first.state, first.attempts) == (state, attempts)
+    assert (second.state, second.attempts) == ("done", 1)
+    if state == "failed":
+        assert first.cause == "Its process was ended from outside (SIGKILL)."
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_while_it_has_nothing_to_do_is_replaced(planned):
+    plan = planned(axes={"batch_size": [1, 2], "sequence_length": 8})
+    with local.LocalEngine(Order(plan.place), 1) as engine:
+        outcomes = drive(engine, plan.jobs, retries=0)
+        next(outcomes)
+        (hand,) = engine._free
+        hand.process.kill()
+        hand.process.join()
+        assert next(outcomes).state == "done"
+
+
+@pytest.mark.slow
+def test_processes_are_replaced_now_and_then(planned, monkeypatch):
+    monkeypatch.setattr(local, "JOBS_PER_PROCESS", 2)
+    plan = planned(axes={"batch_size": [1, 2, 3], "sequence_length": 8})
+    with local.LocalEngine(Order(plan.place), 1) as engine:
+        places = [each.where for each in drive(engine, plan.jobs, retries=0)]
+    assert places[0] == places[1] != places[2]
 
 
 @pytest.mark.slow

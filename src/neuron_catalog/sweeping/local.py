@@ -1,46 +1,51 @@
-"""The engine of one machine: a pool of processes, each of which does one job at a time."""
+"""The engine of one machine: processes, each of which does one job at a time."""
 
 from __future__ import annotations
 
 import multiprocessing
 import signal
 import time
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
-from queue import SimpleQueue
+from contextlib import suppress
+from multiprocessing.connection import wait
 
-from pebble import ProcessExpired, ProcessPool
+import psutil  # type: ignore[import-untyped]
 
 from neuron_catalog.sweeping.engine import Bounds, Lost, Order
 from neuron_catalog.sweeping.jobs import Job, Outcome
-from neuron_catalog.sweeping.process import OUT_OF_MEMORY, begin, do_here
+from neuron_catalog.sweeping.process import OUT_OF_MEMORY, serve
 
 JOBS_PER_PROCESS = 60
 """A process is replaced after so many jobs: TorchScript keeps what it compiled until its process ends."""
 
+PATIENCE = 5.0
+"""Seconds that a process has to unwind, and to end the compiler that it started, before it is killed."""
+
+TRY_AGAIN = "Run: neuron-catalog sweep resume --failed"
+
 
 class LocalEngine:
-    """Processes of this machine. One that dies is replaced.
+    """Processes of this machine. One that dies, whenever it does, is replaced.
 
-    Each is a pool of its own: a shared one breaks as a whole if a process dies that has no job yet, and
-    a process that is killed may take the lock of what they share with it.
+    Each has a connection of its own, and nothing is shared: a process that is killed can neither keep a lock
+    nor take the jobs of others with it.
     """
 
     def __init__(self, order: Order, workers: int) -> None:
         self._order, self._workers = order, workers
-        self._free = [self._new_pool() for _ in range(workers)]
-        self._busy: dict[Future[Outcome], tuple[ProcessPool, float]] = {}
-        self._ended: SimpleQueue[Future[Outcome]] = SimpleQueue()
+        self._free: list[Hand] = []
+        self._busy: list[Hand] = []
+        self._leaving: list[Hand] = []
 
     def __enter__(self) -> LocalEngine:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        pools = [*self._free, *(pool for pool, _ in self._busy.values())]
-        for pool in pools:
-            pool.close() if kind is None else pool.stop()  # type: ignore[no-untyped-call]
-        for pool in pools:
-            pool.join()
+        for hand in (*self._free, *self._leaving):
+            hand.dismiss()
+        for hand in self._busy:
+            hand.process.terminate()
+        for hand in (*self._busy, *self._free, *self._leaving):
+            hand.end()
 
     def workers(self) -> int:
         """Return the number of processes."""
@@ -48,62 +53,113 @@ class LocalEngine:
 
     capacity = workers
 
-    def start(self, job: Job, attempt: int) -> Future[Outcome]:
-        """Give a job to a process that is free."""
-        order, pool = self._order, self._free.pop()
-        if not pool.active:
-            pool = self._replaced(pool)
-        arguments = [job, order.place, order.catalogs, attempt]
-        future = pool.schedule(do_here, args=arguments, timeout=order.bounds.seconds)
-        self._busy[future] = pool, time.monotonic()
-        future.add_done_callback(self._ended.put)
-        return future
+    def start(self, job: Job, attempt: int) -> Hand:
+        """Give a job to a process that is free, or to a new one."""
+        hand = self._free.pop() if self._free else Hand(self._order, self._workers)
+        if not hand.process.is_alive():  # it was killed while it had nothing to do
+            hand.end()
+            hand = Hand(self._order, self._workers)
+        hand.begin(job, attempt)
+        self._busy.append(hand)
+        return hand
 
-    def next_ended(self) -> tuple[Future[Outcome], Outcome | Lost]:
-        """Wait for the next process that has done its job, or has died of it."""
-        future = self._ended.get()
-        pool, begun = self._busy.pop(future)
-        error = future.exception()
-        if error is None:
-            self._free.append(pool)
-            return future, future.result()
-        self._free.append(self._replaced(pool))
-        return future, _lost(error, self._order.bounds, time.monotonic() - begun)
+    def next_ended(self) -> tuple[Hand, Outcome | Lost]:
+        """Wait for the next process that has done its job, has died of it, or has taken too long."""
+        hand = self._next()
+        self._busy.remove(hand)
+        outcome = hand.outcome()
+        if outcome is None:
+            late = hand.is_late()
+            if not late:
+                hand.process.join(PATIENCE)  # it is about to end by itself, with its own exit code
+            hand.end()
+            return hand, _lost(None if late else hand.process.exitcode, self._order.bounds, hand.seconds)
+        if hand.jobs < JOBS_PER_PROCESS:
+            self._free.append(hand)
+        else:
+            hand.dismiss()
+            self._leaving.append(hand)
+        return hand, outcome
 
-    def _new_pool(self) -> ProcessPool:
-        bounds = self._order.bounds
-        return ProcessPool(
-            1,
-            max_tasks=JOBS_PER_PROCESS,
-            initializer=begin,
-            initargs=(self._workers, bounds.cpus, bounds.memory_bytes),
-            context=multiprocessing.get_context("spawn"),
-        )
-
-    def _replaced(self, pool: ProcessPool) -> ProcessPool:
-        pool.stop()  # type: ignore[no-untyped-call]
-        pool.join()
-        return self._new_pool()
+    def _next(self) -> Hand:
+        first = min(self._busy, key=lambda hand: hand.deadline)
+        seconds = max(0.0, first.deadline - time.monotonic())
+        signs = {sign: hand for hand in self._busy for sign in (hand.connection, hand.process.sentinel)}
+        ready = wait([*signs], None if seconds == float("inf") else seconds)
+        return signs[ready[0]] if ready else first  # type: ignore[index]
 
 
-def _lost(error: BaseException, bounds: Bounds, seconds: float) -> Lost:
-    if isinstance(error, TimeoutError):
+class Hand:
+    """A process that does one job after the other."""
+
+    def __init__(self, order: Order, workers: int) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self.connection, theirs = spawn.Pipe()
+        self.process = spawn.Process(target=serve, args=(theirs, order, workers), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.jobs = 0
+        self._most_seconds = order.bounds.seconds or float("inf")
+        self._begun = time.monotonic()
+
+    def begin(self, job: Job, attempt: int) -> None:
+        """Give it a job. If the process has died meanwhile, its end will tell."""
+        self.jobs += 1
+        self._begun = time.monotonic()
+        with suppress(OSError):
+            self.connection.send((job, attempt))
+
+    @property
+    def deadline(self) -> float:
+        """When its job has taken too long, by the monotonic clock."""
+        return self._begun + self._most_seconds
+
+    @property
+    def seconds(self) -> float:
+        """How long its job takes."""
+        return time.monotonic() - self._begun
+
+    def is_late(self) -> bool:
+        """Whether the process is there, and its job has taken too long."""
+        return self.process.is_alive() and time.monotonic() >= self.deadline
+
+    def outcome(self) -> Outcome | None:
+        """Return what became of its job; None if the process has not said it."""
+        with suppress(EOFError, OSError):
+            if self.connection.poll():
+                told: Outcome = self.connection.recv()
+                return told
+        return None
+
+    def dismiss(self) -> None:
+        """Tell it that there are no more jobs."""
+        self.connection.close()
+
+    def end(self) -> None:
+        """Wait until the process is gone; if it still has a job, make it go."""
+        if not self.connection.closed:
+            self.process.terminate()
+        self.process.join(PATIENCE)
+        if self.process.is_alive():
+            with suppress(psutil.NoSuchProcess):
+                for each in psutil.Process(self.process.pid).children(recursive=True):
+                    each.kill()
+            self.process.kill()
+            self.process.join()
+        self.connection.close()
+
+
+def _lost(code: int | None, bounds: Bounds, seconds: float) -> Lost:
+    """Say why a process ended by its exit code; without one it took too long."""
+    if code is None:
         minutes = (bounds.seconds or 0) / 60
         return Lost(
             f"It took more than {minutes:g} minutes, and was ended.", "Raise limits.minutes.", seconds
         )
-    if isinstance(error, ProcessExpired) and error.exitcode == OUT_OF_MEMORY:
+    if code == OUT_OF_MEMORY:
         memory = (bounds.memory_bytes or 0) / 1e9
         return Lost(f"It took more than {memory:g} GB of memory.", "Raise limits.memory.", seconds)
-    if isinstance(error, ProcessExpired):
-        cause = f"Its process was ended from outside ({_name(error.exitcode)})."
-        return Lost(cause, TRY_AGAIN, seconds, again=True)
-    if isinstance(error, BrokenProcessPool):
-        return Lost("Its process was ended from outside before it began.", TRY_AGAIN, seconds, again=True)
-    raise error
-
-
-TRY_AGAIN = "Run: neuron-catalog sweep resume --failed"
+    return Lost(f"Its process was ended from outside ({_name(code)}).", TRY_AGAIN, seconds, again=True)
 
 
 def _name(code: int) -> str:

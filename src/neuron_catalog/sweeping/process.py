@@ -6,13 +6,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from multiprocessing.connection import Connection
 from threading import Event, Thread
 from types import FrameType
 from typing import NoReturn
 
 import psutil  # type: ignore[import-untyped]
 
-from neuron_catalog.sweeping.jobs import Job, Outcome
+from neuron_catalog.sweeping.engine import Order
 
 OUT_OF_MEMORY = 99
 """How a process ends that has taken more memory than its job may."""
@@ -24,15 +25,22 @@ WATCH_SECONDS = 0.2
 _at_work = Event()
 
 
-def do_here(job: Job, place: str, catalogs: tuple[str, ...], attempt: int) -> Outcome:
-    """Do a job. Whoever gives this to a process has no need of torch."""
+def serve(engine: Connection, order: Order, workers: int) -> None:
+    """Do each job that is sent, and send what became of it, until the engine has no more."""
+    begin(workers, order.bounds.cpus, order.bounds.memory_bytes)
     from neuron_catalog.sweeping.work import do
 
-    _at_work.set()
-    try:
-        return do(job, place, catalogs, attempt)
-    finally:
-        _at_work.clear()
+    while True:
+        try:
+            job, attempt = engine.recv()
+        except EOFError:
+            return
+        _at_work.set()
+        try:
+            outcome = do(job, order.place, order.catalogs, attempt)
+        finally:
+            _at_work.clear()
+        engine.send(outcome)
 
 
 def begin(workers: int, cpus: int | None, memory_bytes: int | None) -> None:
