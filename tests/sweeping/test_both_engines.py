@@ -31,7 +31,7 @@ def cluster(monkeypatch):
 
 def run(path, *options):
     command = [sys.executable, "-m", "neuron_catalog", "sweep", "run", str(path), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, (done.stdout, done.stderr)
 
 

@@ -68,7 +68,7 @@ def hands():
 
 def test_both_machines_do_jobs(on_ray, sweep, tmp_path):
     driver = on_ray("run", sweep(axes=SIZES))
-    out, err = driver.communicate()
+    out, err = driver.communicate(timeout=300)
     assert driver.returncode == 0, (out, err)
     assert out.splitlines()[-1].startswith("4 jobs: 4 done, 0 from the cache, 0 failed in ")
     found = outcomes(tmp_path).values()
@@ -82,7 +82,7 @@ def test_a_job_whose_worker_was_killed_is_done_again(on_ray, sweep, tmp_path, vi
     driver = on_ray("run", sweep(axes={"batch_size": [1, 2], "sequence_length": 8}), "--jobs", "1")
     process = wait_for(hands)[0]
     (process.parent() if victim == "worker" else process).kill()
-    out, err = driver.communicate()
+    out, err = driver.communicate(timeout=300)
     assert driver.returncode == 0, (out, err)
     assert sorted(each.attempts for each in outcomes(tmp_path).values()) == [1, 2]
     wait_for(lambda: not hands())
@@ -95,7 +95,7 @@ def test_a_machine_that_goes_away_takes_nothing_with_it(cluster, on_ray, sweep, 
         wait_for(lambda: len(hands()) == 3)
     finally:
         cluster.remove_node(third, allow_graceful=False)
-    out, err = driver.communicate()
+    out, err = driver.communicate(timeout=300)
     assert driver.returncode == 0, err
     assert len(out.splitlines()) == 5, out  # what Ray says of it is no line of the sweep
     assert {each.state for each in outcomes(tmp_path).values()} == {"done"}
@@ -105,12 +105,12 @@ def test_a_sweep_whose_driver_was_killed_goes_on_and_repeats_nothing(on_ray, swe
     driver = on_ray("run", sweep(axes=SIZES), "--jobs", "1")
     driver.stdout.readline()
     os.kill(driver.pid, signal.SIGKILL)
-    driver.communicate()
+    driver.communicate(timeout=300)
     wait_for(lambda: not hands())
     before = files(tmp_path)
     assert 1 <= len(before) < 4
     driver = on_ray("resume", tmp_path / "out")
-    out, err = driver.communicate()
+    out, err = driver.communicate(timeout=300)
     assert driver.returncode == 0, (out, err)
     assert len(files(tmp_path)) == 4
     assert before.items() <= files(tmp_path).items()
@@ -120,7 +120,7 @@ def test_ctrl_c_ends_what_runs_on_the_cluster(on_ray, sweep, tmp_path):
     driver = on_ray("run", sweep(axes=SIZES))
     driver.stdout.readline()
     driver.send_signal(signal.SIGINT)
-    _, err = driver.communicate()
+    _, err = driver.communicate(timeout=300)
     assert driver.returncode == 130, err
     assert "Interrupted" in err
     wait_for(lambda: not hands())
@@ -129,8 +129,8 @@ def test_ctrl_c_ends_what_runs_on_the_cluster(on_ray, sweep, tmp_path):
 
 def test_limits_hold_there_too(on_ray, sweep, tmp_path):
     driver = on_ray("run", sweep(limits={"memory": "10M"}))
-    assert driver.wait() == 11
-    driver.communicate()
+    assert driver.wait(timeout=300) == 11
+    driver.communicate(timeout=300)
     (outcome,) = outcomes(tmp_path).values()
     assert (outcome.cause, outcome.attempts) == ("It took more than 0.01 GB of memory.", 1)
 
@@ -139,7 +139,7 @@ def test_a_job_that_needs_neuron_cores_gets_its_own(on_ray, sweep, tmp_path):
     driver = on_ray("run", sweep(limits={"neuron_cores": 2}))
     process = wait_for(hands)[0]
     cores = process.environ()["NEURON_RT_VISIBLE_CORES"]
-    driver.communicate()
+    driver.communicate(timeout=300)
     assert driver.returncode == 0
     assert len(cores.split(",")) == 2
 
@@ -148,7 +148,7 @@ def test_what_no_machine_has_is_waited_for(on_ray, sweep):
     driver = on_ray("run", sweep(limits={"cpus": 64}))
     assert driver.stderr.readline() == "No machine of the cluster has what a job needs; waiting for one.\n"
     driver.send_signal(signal.SIGINT)
-    _, err = driver.communicate()
+    _, err = driver.communicate(timeout=300)
     assert driver.returncode == 130, err
 
 
