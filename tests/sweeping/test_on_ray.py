@@ -142,6 +142,7 @@ def test_a_job_that_needs_neuron_cores_gets_its_own(on_ray, sweep, tmp_path):
     driver.communicate(timeout=300)
     assert driver.returncode == 0
     assert len(cores.split(",")) == 2
+    wait_for(lambda: not hands())
 
 
 def test_what_no_machine_has_is_waited_for(on_ray, sweep):

@@ -13,7 +13,7 @@ import typer
 from neuron_catalog.cli.context import Json, catalog_of, print_columns, print_json
 from neuron_catalog.cli.printing import say
 from neuron_catalog.cli.progress import counted, progress_of, spoken, summary
-from neuron_catalog.cli.reporting import report
+from neuron_catalog.cli.reporting import Place, report
 from neuron_catalog.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ MANY = 10_000
 """More jobs than these are started only if that is said."""
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The sweep, a YAML file.")]
-Place = Annotated[
-    str, typer.Argument(metavar="DIR", help="The destination of the sweep: a folder or an address.")
-]
 Yes = Annotated[bool, typer.Option("--yes", help=f"Go on with more than {MANY} jobs.")]
 Workers = Annotated[
     int | None,

@@ -25,9 +25,6 @@ from neuron_catalog.sweeping.jobs import Job, Outcome
 from neuron_catalog.sweeping.local import TRY_AGAIN, LocalEngine
 from neuron_catalog.version import __version__
 
-VISIBLE_CORES = "NEURON_RT_VISIBLE_CORES"
-"""Set by Ray for a task that has NeuronCores: those of the machine that are its own."""
-
 PASSED_ON = ("NEURON_CATALOG_", "NEURON_CC_FLAGS", "XLA_FLAGS")
 """How variables begin that say what exports do. The workers get those of whoever began the sweep."""
 
@@ -202,14 +199,22 @@ def _seen(sweep_file: Path | None) -> _Machine:
 
 
 def _hand(job: Job, attempt: int, order: Order) -> Outcome | Lost:
-    """Run in a worker of the cluster: have this worker's process do the job, and wait for it."""
-    hand = _hand_of_this_worker(order, os.environ.get(VISIBLE_CORES))
-    hand.start(job, attempt)
-    return hand.next_ended()[1]
+    """Run in a worker of the cluster: have a process do the job, and wait for it.
+
+    The worker keeps the process for its next job, unless that has NeuronCores: it would keep those, which
+    Ray gives to the next who asks.
+    """
+    if not order.bounds.neuron_cores:
+        return _done_by(_kept(order), job, attempt)
+    with LocalEngine(order, workers=1) as engine:
+        return _done_by(engine, job, attempt)
+
+
+def _done_by(engine: LocalEngine, job: Job, attempt: int) -> Outcome | Lost:
+    engine.start(job, attempt)
+    return engine.next_ended()[1]
 
 
 @lru_cache(maxsize=1)
-def _hand_of_this_worker(order: Order, visible_cores: str | None) -> LocalEngine:
-    """Return the process of this worker; a process keeps the NeuronCores that it began with."""
-    del visible_cores
+def _kept(order: Order) -> LocalEngine:
     return LocalEngine(order, workers=1)
